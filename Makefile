@@ -1,0 +1,41 @@
+# Each target is one line. The first run makes .venv from python3 alone; later ones only when a lock has changed.
+PYTHON ?= python3
+RUN := .venv/bin/python
+TESTS := $(RUN) -m pytest -n 2 --junitxml=build/tests.xml
+CODE := core integrations tests scripts $(wildcard benchmarks)
+PROJECTS := pyproject.toml core/pyproject.toml integrations/langchain/pyproject.toml integrations/llama-index/pyproject.toml
+
+.PHONY: help demo test check bench docs proof format lock clean
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
+
+demo: .venv/.ready ## watch an agent remember, across processes and frameworks
+	$(RUN) -m keepwell demo
+
+test: .venv/.ready ## run every test, the long proofs in their short form
+	$(TESTS)
+
+proof: .venv/.ready ## run every test, the proofs in their full length
+	$(TESTS) --proof
+
+check: .venv/.ready ## lint, formatting, types and the floors of the house
+	$(RUN) scripts/check.py $(CODE)
+
+bench: .venv/.ready ## measure, in ratios to the raw thing
+	$(RUN) -m benchmarks
+
+docs: .venv/.ready ## build the documentation into build/site
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet --site-dir build/site
+
+format: .venv/.ready ## put the code into its form
+	$(RUN) scripts/check.py --fix $(CODE)
+
+lock: .venv/.ready ## write requirements/*.txt anew (UPGRADE=--upgrade lets pins move)
+	$(RUN) scripts/lock.py $(UPGRADE)
+
+clean: ## remove what was built or cached, the environment included
+	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/.ready: requirements/uv.txt requirements/dev.txt scripts/bootstrap.py $(PROJECTS)
+	$(PYTHON) scripts/bootstrap.py

@@ -1,0 +1,188 @@
+"""What the three objects of the face share: one tenant's record, its models, and the threads that do the work."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+import threading
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeAlias, TypeVar
+
+import numpy as np
+from purgatory import AsyncCircuitBreakerFactory, SyncCircuitBreakerFactory
+from purgatory.domain.model import OpenedState
+
+from keepwell.errors import EmbedderFailed, EmbedderMismatch
+from keepwell.memory.opened import Opened
+from keepwell.providers.embedding import Embedder, Vectors, unit
+from keepwell.recall.cache import SnapshotCache
+from keepwell.recall.tokens import Counter
+from keepwell.storage.base import ActiveSpace, Appended, OpenSpace, Record, Space, Write
+from keepwell.work import embed_appended
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Script: TypeAlias = Generator[Write[Any], Any, R]
+_log = logging.getLogger("keepwell.memory")
+_FAILURES, _REST_SECONDS = 5, 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The models of a memory, and how long a recall waits for them."""
+
+    embedder: Embedder | None
+    counter: Counter
+    seconds: float
+
+
+class Engine:
+    """One tenant of one opened store, with its models."""
+
+    def __init__(self, opened: Opened, tenant: str, models: Models, cache_bytes: int) -> None:
+        """Bind them; the embedder's space is looked up, not made.
+
+        Raises:
+            EmbedderMismatch: the store's vectors were made by another model.
+        """
+        self.opened = opened
+        self.tenant = tenant
+        self.models = models
+        self.record: Record = opened.store.record(tenant)
+        self.cache = SnapshotCache(cache_bytes)
+        self._async_breakers = AsyncCircuitBreakerFactory(default_threshold=_FAILURES, default_ttl=_REST_SECONDS)
+        self._breakers = SyncCircuitBreakerFactory(default_threshold=_FAILURES, default_ttl=_REST_SECONDS)
+        self._space: Space | None = None
+        self._opening = threading.Lock()
+        self._check_space()
+
+    def perform(self, script: Script[R], connection: object = None) -> R:
+        """Carry out a script's writes, one after the other."""
+        return _drive(script, lambda change: self.record.write(change, connection))
+
+    async def aperform(self, script: Script[R], connection: object = None) -> R:
+        """Do the same without holding up the loop; an asynchronous connection is used on the loop itself."""
+        if connection is None or not inspect.iscoroutinefunction(getattr(connection, "execute", None)):
+            return await self.run(self.perform, script, connection)
+        try:
+            change = next(script)
+            while True:
+                change = script.send(await self.record.awrite(change, connection))
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]  # a generator's value is untyped there
+
+    async def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Do database work on a thread of the store's, with the caller's context variables."""
+        context = contextvars.copy_context()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.opened.executor(), lambda: context.run(work, *args, **kwargs))
+
+    # Models
+
+    def space(self) -> Space | None:
+        """Give the embedder's space, made at the first need; None without an embedder."""
+        embedder = self.models.embedder
+        if embedder is None or self._space is not None:
+            return self._space
+        with self._opening:
+            if self._space is None:
+                space = self.record.write(OpenSpace(embedder.model, embedder.dimension))
+                self._check_space()
+                self._space = space
+        return self._space
+
+    def known_space(self) -> Space | None:
+        """Give the space whose vectors a recall can use; None where there is no embedder or no vector yet."""
+        if self.models.embedder is not None and self._space is None:
+            self._check_space()
+        return self._space
+
+    def forget_space(self) -> None:
+        """Look the space up anew at the next need."""
+        self._space = None
+
+    def after_append(self, appended: Appended) -> None:
+        """Make the vectors of an append where the embedder is in this process; a failure leaves them due."""
+        embedder = self.models.embedder
+        if embedder is None or not appended.written:
+            return
+        try:
+            space = self.space()
+            if space is not None and embedder.local and not embed_appended(self.record, space, embedder, appended):
+                _log.warning("the store's vectors were switched to another model; open it anew with that model")
+        except Exception:
+            _log.warning("%d messages wait for their vectors", len(appended.written), exc_info=True)
+
+    def question_vector(self, text: str) -> Vectors:
+        """Give the unit vector of a question, within the deadline.
+
+        Raises:
+            EmbedderFailed: the model failed, is too slow, or has failed so often that it is left alone a while.
+        """
+        with _as_embedder_failure(), self._breakers.get_breaker("embedder"):
+            return self._unit(self._ask(text))
+
+    async def aquestion_vector(self, text: str) -> Vectors:
+        """Do the same, a remote model being asked on the caller's loop."""
+        embedder = self._embedder()
+        if embedder.local:
+            return self.question_vector(text)
+        with _as_embedder_failure():
+            async with await self._async_breakers.get_breaker("embedder"):
+                return self._unit(await asyncio.wait_for(embedder.aembed_query(text), self.models.seconds))
+
+    def _ask(self, text: str) -> Vectors:
+        embedder = self._embedder()
+        if embedder.local:
+            return embedder.embed_query(text)
+        return self.opened.model_executor().submit(embedder.embed_query, text).result(self.models.seconds)
+
+    def _unit(self, answer: object) -> Vectors:
+        return unit(np.asarray(answer, np.float32).reshape(1, -1), self._embedder().dimension, 1)[0]
+
+    def _embedder(self) -> Embedder:
+        if self.models.embedder is None:
+            raise EmbedderFailed("there is no embedder")
+        return self.models.embedder
+
+    def _check_space(self) -> None:
+        embedder = self.models.embedder
+        active = self.record.read(ActiveSpace())
+        if embedder is None or active is None:
+            return
+        if active.model != embedder.model or (embedder.local and active.dimension != embedder.dimension):
+            raise EmbedderMismatch(
+                f"this store's vectors were made by {active.model!r} ({active.dimension} numbers), not by "
+                f"{embedder.model!r}; open it with that model, with embedder=None, or run: keepwell reembed"
+            )
+        self._space = active
+
+
+@contextmanager
+def _as_embedder_failure() -> Iterator[None]:
+    """Raise whatever a foreign model raises as an error of ours."""
+    try:
+        yield
+    except EmbedderFailed:
+        raise
+    except OpenedState:
+        raise EmbedderFailed(f"it failed {_FAILURES} times and rests for {_REST_SECONDS:g} s") from None
+    except (TimeoutError, FutureTimeout):
+        raise EmbedderFailed("it gave no answer in time") from None
+    except Exception as error:
+        raise EmbedderFailed(f"{type(error).__name__}: {error}") from error
+
+
+def _drive(script: Script[R], write: Callable[[Write[Any]], Any]) -> R:
+    try:
+        change = next(script)
+        while True:
+            change = script.send(write(change))
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]  # a generator's value is untyped there
+

@@ -1,0 +1,210 @@
+"""Recall: load the arrays by one of two ways, rank them, and read the text of the best from the record."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+
+from keepwell.errors import InvalidQuery
+from keepwell.memory.engine import Engine
+from keepwell.models import Evidence, Kind, Message, Recollection, Recollections, Scope
+from keepwell.providers.embedding import Vectors
+from keepwell.recall.analysis import analyse
+from keepwell.recall.arrays import Delta, Flags, Mark, Statistics, halves
+from keepwell.recall.rank import Hit, Question, rank
+from keepwell.recall.snapshot import BYTES_PER_MESSAGE, BYTES_PER_TERM, Snapshot
+from keepwell.recall.tokens import count_message
+from keepwell.storage.base import FetchMessages, FindCandidates, Found, LoadScope, MatchMetadata, Weigh
+
+CANDIDATES = 400
+"""How many of each source are brought where a scope is not held whole."""
+STALE_SECONDS = 12 * 3600
+"""A snapshot that was not asked for so long is loaded anew: marks of removals are kept for twice that."""
+MAX_LIMIT = 1000
+_KINDS = ("fact", "message")
+_log = logging.getLogger("keepwell.recall")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a recall; times without a zone are UTC."""
+
+    query: str
+    limit: int = 10
+    kinds: tuple[Kind, ...] = _KINDS  # type: ignore[assignment]  # the literals of Kind
+    thread: UUID | None = None
+    where: Mapping[str, Any] = field(default_factory=dict)
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+    as_of: dt.datetime | None = None
+    neighbours: int = 1
+    min_score: float | None = None
+    max_tokens: int | None = None
+    explain: bool = False
+    exclude: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Refuse what means nothing.
+
+        Raises:
+            InvalidQuery: the query is blank, or a limit is out of range.
+        """
+        if not isinstance(self.query, str) or not self.query.strip():
+            raise InvalidQuery("the query is blank; ask with some words")
+        if not 1 <= self.limit <= MAX_LIMIT:
+            raise InvalidQuery(f"limit is {self.limit}; give 1 to {MAX_LIMIT}")
+        if self.neighbours < 0:
+            raise InvalidQuery(f"neighbours is {self.neighbours}; give 0 or more")
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise InvalidQuery(f"max_tokens is {self.max_tokens}; give 1 or more")
+        if unknown := set(self.kinds) - set(_KINDS):
+            raise InvalidQuery(f"kinds has {sorted(unknown)}; known are {list(_KINDS)}")
+
+    @property
+    def readable(self) -> str:
+        """The query as a model can read it: lone surrogates, which no encoder takes, are replaced."""
+        return self.query.encode("utf-8", "replace").decode()
+
+
+def recall(engine: Engine, scope: Scope, request: Request, vector: Vectors | None, skipped: dict[str, str]) -> Recollections:
+    """Find what fits a request; ``skipped`` names the sources that have no part in it."""
+    if "message" not in request.kinds:
+        return Recollections((), skipped)
+    space = engine.known_space()
+    if vector is not None and space is None:
+        skipped = {**skipped, "vector": "nothing has its vector yet"}
+        vector = None
+    terms = tuple(dict.fromkeys(analyse(request.query).split()))
+    question = Question(vector, terms, request_now(request))
+    key = None if space is None else space.key
+    hits, way = _by_snapshot(engine, scope, request, question, key)
+    if hits is None:
+        hits, way = _by_candidates(engine, scope, request, question, key)
+    for source, why in skipped.items():
+        _log.info("recall without %s: %s", source, why)
+    return Recollections(_read(engine, scope, request, hits), skipped, way)
+
+
+def request_now(request: Request) -> float:
+    """Give the instant that the question is asked at: ``as_of``, or now."""
+    return request.as_of.timestamp() if request.as_of else time.time()
+
+
+def _by_snapshot(
+    engine: Engine, scope: Scope, request: Request, question: Question, space: int | None
+) -> tuple[list[Hit] | None, str]:
+    """Rank the whole scope; None where it is too large to be held, or spans users."""
+    if scope.across_users:
+        return None, ""
+    slot = engine.cache.slot((scope, space))
+    with slot.lock:
+        if slot.snapshot is None or time.time() - slot.snapshot.mark.taken > STALE_SECONDS:
+            if not _fits(engine, scope):
+                engine.cache.drop((scope, space))
+                return None, ""
+            slot.snapshot = Snapshot(engine.record.read(LoadScope(scope, space, None)))
+        else:
+            slot.snapshot.update(engine.record.read(LoadScope(scope, space, slot.snapshot.mark)))
+        snapshot = slot.snapshot
+        allowed = _allowed(engine, scope, request, snapshot)
+        hits = rank(snapshot, question, _wanted(request), allowed=allowed, explain=request.explain)
+    engine.cache.trim()
+    return hits, "snapshot"
+
+
+def _fits(engine: Engine, scope: Scope) -> bool:
+    weight = engine.record.read(Weigh(scope))
+    embedder = engine.models.embedder
+    per_message = BYTES_PER_MESSAGE + (0 if embedder is None else 4 * embedder.dimension)
+    return weight.messages * per_message + weight.length * BYTES_PER_TERM <= engine.cache.budget
+
+
+def _by_candidates(
+    engine: Engine, scope: Scope, request: Request, question: Question, space: int | None
+) -> tuple[list[Hit], str]:
+    """Rank the best of each source."""
+    found = engine.record.read(
+        FindCandidates(
+            scope,
+            space,
+            question.vector,
+            question.terms,
+            max(CANDIDATES, 2 * request.limit),
+            request.thread,
+            request.since,
+            request.until,
+            request.as_of,
+            request.where,
+        )
+    )
+    snapshot = Snapshot(Delta(True, Mark("", "", 0), found.messages, found.vectors))  # noqa: FBT003 - the field full
+    allowed = _allowed(engine, scope, request, snapshot)
+    statistics: Statistics = found.statistics
+    hits = rank(
+        snapshot, question, _wanted(request), allowed=allowed, statistics=statistics, explain=request.explain
+    )
+    return hits, "candidates"
+
+
+def _wanted(request: Request) -> int:
+    """Rank a few more than asked: some may be excluded, or gone by the time they are read."""
+    return request.limit + len(request.exclude)
+
+
+def _allowed(engine: Engine, scope: Scope, request: Request, snapshot: Snapshot) -> Flags | None:
+    size = snapshot.size
+    limits: list[Flags] = []
+    if request.thread is not None:
+        limits.append((snapshot.threads[:size] == halves(request.thread)).all(axis=1))
+    if request.since is not None:
+        limits.append(snapshot.created[:size] >= request.since.timestamp())
+    if request.until is not None:
+        limits.append(snapshot.created[:size] < request.until.timestamp())
+    if request.as_of is not None:
+        limits.append(snapshot.recorded[:size] <= request.as_of.timestamp())
+    if request.where:
+        flags = np.zeros(size, np.bool_)
+        flags[snapshot.rows(engine.record.read(MatchMetadata(scope, request.where)).tolist())] = True
+        limits.append(flags)
+    return np.logical_and.reduce(limits) if limits else None
+
+
+def _read(engine: Engine, scope: Scope, request: Request, hits: list[Hit]) -> tuple[Recollection, ...]:
+    """Give the hits as the record has them now; what was deleted a moment ago is not there any more."""
+    hits = [hit for hit in hits if request.min_score is None or hit.score >= request.min_score]
+    if not hits:
+        return ()
+    keys = tuple(hit.key for hit in hits)
+    found = engine.record.read(FetchMessages(scope, keys, request.neighbours))
+    kept: list[Recollection] = []
+    shown = {(there.thread, there.owner, there.message.id) for there in found.values()}
+    room = request.max_tokens
+    for hit in hits:
+        there = found.get(hit.key)
+        if there is None or there.message.id in request.exclude or len(kept) == request.limit:
+            continue
+        if room is not None and (room := room - count_message(there.message, engine.models.counter)) < 0:
+            break
+        kept.append(_recollection(hit, there, shown))
+    return tuple(kept)
+
+
+def _recollection(hit: Hit, there: Found, shown: set[tuple[str, Any, str]]) -> Recollection:
+    """Give one recollection; a neighbour that is shown already is not shown again."""
+
+    def fresh(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+        new = tuple(m for m in messages if (there.thread, there.owner, m.id) not in shown)
+        shown.update((there.thread, there.owner, m.id) for m in new)
+        return new
+
+    evidence = {name: Evidence(hit.ranks.get(name, 0), share) for name, share in hit.shares.items()}
+    return Recollection(
+        "message", hit.score, there.message, there.thread, there.owner, evidence, fresh(there.before), fresh(there.after)
+    )

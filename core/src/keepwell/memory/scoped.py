@@ -1,0 +1,275 @@
+"""Whose memory: a view that nothing below can leave."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
+
+from keepwell.errors import InvalidQuery, InvalidScope, KeepwellError, UsageError
+from keepwell.memory.engine import Engine, Script
+from keepwell.memory.recalling import Request, recall
+from keepwell.memory.thread import ScopedThread
+from keepwell.memory.twins import twin
+from keepwell.models import Kind, Message, Receipt, Recollections, Scope, Threads
+from keepwell.models.message import new_id, utc
+from keepwell.providers.embedding import Vectors
+from keepwell.storage import base
+
+if TYPE_CHECKING:
+    from keepwell.memory.front import Memory
+
+_MAX_PAGE = 1000
+
+
+class ScopedMemory:
+    """The memory of some owners: cheap to make, safe to share between threads, picklable.
+
+    It sees all owners that agree with the ids given, and writes as their exact triple.
+
+    Example:
+        >>> ada = memory.scope(user_id="ada")
+        >>> _ = ada.thread("holiday").append(Message.user("I can't eat peanuts."))
+        >>> ada.recall("what must I not eat?")[0].text
+        "I can't eat peanuts."
+    """
+
+    def __init__(self, memory: Memory, scope: Scope) -> None:
+        """Made by ``Memory.scope``."""
+        self.memory = memory
+        self.scope = scope
+
+    def __repr__(self) -> str:
+        """Name the ids."""
+        ids = {name: getattr(self.scope, name) for name in ("user_id", "agent_id", "run_id")}
+        given = [f"{name}={value!r}" for name, value in ids.items() if value is not None]
+        return f"ScopedMemory({', '.join(given + ['across_users=True'] * self.scope.across_users)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel as the store's name and tenant and the ids."""
+        return _scoped, (self.memory, self.scope)
+
+    @property
+    def user_id(self) -> str | None:
+        """The user, where one was given."""
+        return self.scope.user_id
+
+    @property
+    def agent_id(self) -> str | None:
+        """The agent, where one was given."""
+        return self.scope.agent_id
+
+    @property
+    def run_id(self) -> str | None:
+        """The run, where one was given."""
+        return self.scope.run_id
+
+    @property
+    def _engine(self) -> Engine:
+        return self.memory._engine  # noqa: SLF001 - the three objects of the face share it
+
+    # Threads
+
+    def thread(self, ident: str | None = None, *, incognito: bool = False) -> ScopedThread:
+        """Give the exact owner's thread of that id, or of a new one; nothing is written yet.
+
+        With ``incognito`` nothing is read or written through it.
+
+        Raises:
+            InvalidScope: this view has no id to write as.
+        """
+        if not any(self.scope.owner):
+            raise InvalidScope("this view has no id to write as; open a thread through a scope that has one")
+        return ScopedThread(self, new_id() if ident is None else ident, incognito=incognito)
+
+    def find(self, key: UUID) -> ScopedThread | None:
+        """Give the scope's thread of that key; None where there is none."""
+        found = self._engine.record.read(base.FindThreadByKey(self.scope, key))
+        if found is None:
+            return None
+        ids = {name: value or None for name, value in found.owner._asdict().items()}
+        return self.memory.scope(**ids).thread(found.id)
+
+    def threads(
+        self,
+        *,
+        where: Mapping[str, Any] | None = None,
+        order: Literal["updated", "created"] = "updated",
+        newest_first: bool = True,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Threads:
+        """Give a page of the scope's threads whose metadata contains ``where``.
+
+        ``after=page.next`` gives the page after; a page's ``next`` is None at the end.
+        """
+        if not 1 <= limit <= _MAX_PAGE:
+            raise InvalidQuery(f"limit is {limit}; give 1 to {_MAX_PAGE}")
+        if order not in ("updated", "created"):
+            raise InvalidQuery(f"order is {order!r}; give 'updated' or 'created'")
+        return self._engine.record.read(
+            base.ListThreads(self.scope, where or {}, order, newest_first, after, limit)
+        )
+
+    # Recall
+
+    def recall(
+        self,
+        query: str,
+        *,
+        limit: int = 10,
+        kinds: tuple[Kind, ...] = ("fact", "message"),
+        thread: ScopedThread | None = None,
+        where: Mapping[str, Any] | None = None,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        as_of: dt.datetime | None = None,
+        neighbours: int = 1,
+        min_score: float | None = None,
+        max_tokens: int | None = None,
+        explain: bool = False,
+        incognito: bool = False,
+    ) -> Recollections:
+        """Find the few messages that fit a question, best first, each with its neighbours.
+
+        ``where`` is matched against messages' metadata; ``since`` and ``until`` against when they were said;
+        ``as_of`` leaves out what was recorded later. ``explain`` adds each source's rank. A source that cannot
+        answer (an embedder that is away) is left out and named in ``skipped``.
+
+        Raises:
+            InvalidQuery: the query is blank, or an option is out of range.
+        """
+        request = self._request(
+            query, limit, kinds, thread, where, since, until, as_of, neighbours, min_score, max_tokens, explain
+        )
+        return Recollections() if request is None or incognito else self.recall_request(request)
+
+    async def arecall(
+        self,
+        query: str,
+        *,
+        limit: int = 10,
+        kinds: tuple[Kind, ...] = ("fact", "message"),
+        thread: ScopedThread | None = None,
+        where: Mapping[str, Any] | None = None,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        as_of: dt.datetime | None = None,
+        neighbours: int = 1,
+        min_score: float | None = None,
+        max_tokens: int | None = None,
+        explain: bool = False,
+        incognito: bool = False,
+    ) -> Recollections:
+        """Do what ``recall`` does, without holding up the loop."""
+        request = await self._engine.run(
+            self._request,
+            query, limit, kinds, thread, where, since, until, as_of, neighbours, min_score, max_tokens, explain,
+        )
+        return Recollections() if request is None or incognito else await self.arecall_request(request)
+
+    def recall_request(self, request: Request) -> Recollections:
+        """Answer a request that was made already."""
+        vector, skipped = None, {}
+        if self._asks_embedder():
+            try:
+                vector = self._engine.question_vector(request.readable)
+            except KeepwellError as error:
+                skipped = {"vector": str(error)}
+        return self._find(request, vector, skipped)
+
+    async def arecall_request(self, request: Request) -> Recollections:
+        """Do what ``recall_request`` does, without holding up the loop."""
+        vector, skipped = None, {}
+        if self._asks_embedder():
+            try:
+                vector = await self._engine.aquestion_vector(request.readable)
+            except KeepwellError as error:
+                skipped = {"vector": str(error)}
+        return await self._engine.run(self._find, request, vector, skipped)
+
+    # Forgetting
+
+    def forget(self, *one: ScopedThread | Message, connection: object = None) -> Receipt:
+        """Remove the whole scope, or one thread, or one message (and its copies in clones), for good.
+
+        Gives a receipt of what went.
+
+        Raises:
+            UsageError: more than one value is given, or one that is neither a thread nor a message.
+        """
+        return self._engine.perform(self._forget(one), connection)
+
+    async def aforget(self, *one: ScopedThread | Message, connection: object = None) -> Receipt:
+        """Do what ``forget`` does, without holding up the loop."""
+        return await self._engine.aperform(self._forget(one), connection)
+
+    afind = twin(find)
+    athreads = twin(threads)
+
+    # Parts of the verbs
+
+    def _asks_embedder(self) -> bool:
+        return self._engine.models.embedder is not None
+
+    def _find(self, request: Request, vector: Vectors | None, skipped: dict[str, str]) -> Recollections:
+        return recall(self._engine, self.scope, request, vector, skipped)
+
+    def _request(
+        self,
+        query: str,
+        limit: int,
+        kinds: tuple[Kind, ...],
+        thread: ScopedThread | None,
+        where: Mapping[str, Any] | None,
+        since: dt.datetime | None,
+        until: dt.datetime | None,
+        as_of: dt.datetime | None,
+        neighbours: int,
+        min_score: float | None,
+        max_tokens: int | None,
+        explain: bool,  # noqa: FBT001 - passed on in order from recall
+    ) -> Request | None:
+        """Give the request; None where it asks in a thread that has nothing."""
+        key: UUID | None = None
+        if thread is not None:
+            if not self.scope.covers(thread.owner):
+                raise InvalidQuery(f"thread {thread.id!r} is not in this scope")
+            key = thread.key
+        times = [None if time is None else utc(time) for time in (since, until, as_of)]
+        request = Request(
+            query, limit, tuple(kinds), key, where or {}, *times, neighbours, min_score, max_tokens, explain
+        )
+        return None if thread is not None and (key is None or thread.incognito) else request
+
+    def _forget(self, one: tuple[object, ...]) -> Script[Receipt]:
+        if len(one) > 1:
+            raise UsageError("forget() takes nothing, or one thread or message")
+        match one:
+            case ():
+                change = base.Forget(self.scope)
+            case (ScopedThread() as thread,):
+                change = base.Forget(Scope(*(v or None for v in thread.owner)), self._own_key(thread))
+            case (Message() as message,):
+                change = base.Forget(self.scope, None, message.id)
+            case _:
+                raise UsageError(
+                    f"forget() takes a ScopedThread or a Message, not {type(one[0]).__name__}; nothing was forgotten"
+                )
+        receipt = yield change
+        return receipt  # type: ignore[no-any-return]  # a script is sent untyped answers
+
+    def _own_key(self, thread: ScopedThread) -> UUID:
+        if not self.scope.covers(thread.owner):
+            raise UsageError(f"thread {thread.id!r} is not in this scope; nothing was forgotten")
+        if (key := thread.key) is None:
+            raise UsageError(f"thread {thread.id!r} was never written; there is nothing to forget")
+        return key
+
+    def _repr_html_(self) -> str:
+        return self.threads()._repr_html_()  # noqa: SLF001 - ours
+
+
+def _scoped(memory: Memory, scope: Scope) -> ScopedMemory:
+    return ScopedMemory(memory, scope)

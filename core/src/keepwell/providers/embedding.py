@@ -1,0 +1,118 @@
+"""The embedder seam, and adapters to it.
+
+An embedder turns texts into vectors. Anything that looks like one of LangChain's or LlamaIndex's embeddings is
+taken as it is, without importing either framework.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keepwell.errors import EmbedderFailed, UsageError
+
+Vectors = NDArray[np.float32]
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """A model that turns texts into vectors.
+
+    ``model`` names it for the store: vectors of two names never meet. ``dimension`` is the length of its
+    vectors; ``local`` says that it answers in this process, in well under a millisecond a text.
+    """
+
+    model: str
+    dimension: int
+    local: bool
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Give a vector a text, (n, dimension)."""
+
+    def embed_query(self, text: str) -> Vectors:
+        """Give the vector of a question, (dimension,)."""
+
+    async def aembed_query(self, text: str) -> Vectors:
+        """Give the vector of a question without holding up the loop."""
+
+
+def unit(vectors: object, dimension: int, count: int) -> Vectors:
+    """Give what a model answered as unit vectors (count, dimension).
+
+    Raises:
+        EmbedderFailed: it answered another number of vectors, another length, or numbers that are none.
+    """
+    matrix = np.asarray(vectors, np.float32)
+    if matrix.shape != (count, dimension):
+        raise EmbedderFailed(f"the embedder answered {matrix.shape} for {count} texts of dimension {dimension}")
+    if not np.isfinite(matrix).all():
+        raise EmbedderFailed("the embedder answered numbers that are not finite")
+    norms = np.linalg.norm(matrix, axis=1, keepdims=True)
+    return matrix / np.where(norms > 0, norms, 1)
+
+
+def embedder_of(given: Any, *, model: str | None = None) -> Embedder:  # noqa: ANN401 - that is its purpose
+    """Give an embedder for one of ours, a LangChain or LlamaIndex embedding, or a function of a list of texts.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if isinstance(given, Embedder):
+        return given
+    if callable(getattr(given, "embed_documents", None)) and callable(getattr(given, "embed_query", None)):
+        return _Adapted(given, model or _name(given), given.embed_documents, given.embed_query, "aembed_query")
+    if callable(getattr(given, "get_text_embedding_batch", None)):
+        many, one = given.get_text_embedding_batch, given.get_query_embedding
+        return _Adapted(given, model or _name(given), many, one, "aget_query_embedding")
+    if callable(given):
+        return _Adapted(given, model or _name(given), given, lambda text: given([text])[0], "")
+    raise UsageError(
+        f"embedder= takes an Embedder, a LangChain or LlamaIndex embedding or a function, not {type(given).__name__}"
+    )
+
+
+def _name(given: Any) -> str:  # noqa: ANN401 - see embedder_of
+    for field in ("model_name", "model", "model_id", "repo_id"):
+        if isinstance(value := getattr(given, field, None), str) and value:
+            return value
+    return getattr(given, "__name__", None) or type(given).__name__
+
+
+class _Adapted:
+    """A foreign embedding; its dimension is found out by asking once."""
+
+    local = False
+
+    def __init__(
+        self,
+        given: Any,  # noqa: ANN401 - see embedder_of
+        model: str,
+        many: Callable[[list[str]], Any],
+        one: Callable[[str], Any],
+        native: str,
+    ) -> None:
+        self.model = model
+        self._many, self._one = many, one
+        self._native = getattr(given, native, None) if native else None
+        self._dimension: int | None = None
+
+    @property
+    def dimension(self) -> int:  # type: ignore[override]  # read-only here
+        if self._dimension is None:
+            self._dimension = len(self._one("dimension"))
+        return self._dimension
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        return np.asarray(self._many(list(texts)), np.float32)
+
+    def embed_query(self, text: str) -> Vectors:
+        return np.asarray(self._one(text), np.float32)
+
+    async def aembed_query(self, text: str) -> Vectors:
+        if self._native is not None:
+            return np.asarray(await self._native(text), np.float32)
+        return await asyncio.to_thread(self.embed_query, text)

@@ -1,0 +1,1 @@
+"""Finding what matters: pure functions from arrays to a ranking. Nothing here reads or writes."""

@@ -1,0 +1,1 @@
+"""Where memory is kept: the seam (:mod:`keepwell.storage.base`) and what stands behind it."""

@@ -1,0 +1,185 @@
+"""Plans that put messages into a thread."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any
+from uuid import UUID
+
+from keepwell.errors import IdempotencyConflict, MessageNotFound
+from keepwell.models import Message, Owner
+from keepwell.models.message import trusted
+from keepwell.storage.base import Appended, AppendMessages, PostTerms, ReplaceMessage, Write
+from keepwell.storage.postgres.rows import Draft, draft, message_of
+from keepwell.storage.postgres.runner import Plan, Step
+from keepwell.storage.postgres.walls import Walls
+
+MAX_BATCH_CHARACTERS = 16_000_000
+"""One statement carries at most about this much; a longer append takes several in one transaction."""
+
+
+def is_plain(change: Write[Any]) -> bool:
+    """Tell whether a change is an append that one statement can carry out."""
+    return isinstance(change, AppendMessages) and change.idempotency_key is None and 0 < len(change.messages)
+
+
+def append_plainly(walls: Walls, change: AppendMessages) -> Plan[Appended]:
+    """Append in one statement; a message id that is there already is a unique violation."""
+    drafts = _drafts(change)
+    step = _append_one if len(drafts) == 1 else _append_step
+    rows = yield step(walls, change.owner, change.thread, drafts)
+    return _appended(rows, drafts)
+
+
+def append(walls: Walls, change: AppendMessages) -> Plan[Appended]:
+    """Append where ids may be there already, or under an idempotency key: look under the thread's lock first."""
+    if change.idempotency_key is None:
+        return (yield from _append_known(walls, change))
+    digest = _request_digest(change)
+    request = {"verb": "append", "request": change.idempotency_key}
+    if (yield walls.step("claim_request", change.owner, digest=digest, **request)):
+        done = yield from _append_known(walls, change)
+        answer = {"thread": str(done.thread), "ids": [message.id for message in done.messages]}
+        yield walls.step("answer_request", change.owner, answer=json.dumps(answer), **request)
+        return done
+    ((earlier, answered),) = yield walls.step("read_request", change.owner, **request)
+    if bytes(earlier) != digest:
+        raise IdempotencyConflict(
+            f"the idempotency key {change.idempotency_key!r} was used for another append; use a new key"
+        )
+    answer = json.loads(answered)
+    rows = yield walls.step("read_by_ids", key=UUID(answer["thread"]), ids=answer["ids"])
+    return Appended(UUID(answer["thread"]), tuple(map(message_of, rows)), {})  # type: ignore[arg-type]  # rows are untyped
+
+
+def replace(walls: Walls, change: ReplaceMessage) -> Plan[Appended]:
+    """Replace one message in its place, and keep its old version."""
+    rows = yield walls.step("hold_thread", change.owner, thread=change.thread)
+    known = {}
+    if rows:
+        known = yield from _known(walls, rows[0][1], [change.message.id])
+    if change.message.id not in known:
+        raise MessageNotFound(f"thread {change.thread!r} has no message {change.message.id!r}")
+    new = draft(change.message, change.terms)
+    seq, key, digest = known[new.message.id]
+    written = {}
+    if digest != new.digest:
+        yield from _rewrite(walls, key, new)
+        written = {key: _placed(new.message, seq)}
+    return Appended(rows[0][1], (_placed(new.message, seq),), written)
+
+
+def _append_known(walls: Walls, change: AppendMessages) -> Plan[Appended]:
+    ((thread,),) = yield walls.step("lock_thread", change.owner, thread=change.thread)
+    drafts = _last_of_each_id(_drafts(change))
+    known = yield from _known(walls, thread, [new.message.id for new in drafts])
+    written: dict[int, Message] = {}
+    places: dict[str, int] = {ident: seq for ident, (seq, _, _) in known.items()}
+    for new in drafts:
+        if new.message.id in known and known[new.message.id][2] != new.digest:
+            seq, key, _ = known[new.message.id]
+            yield from _rewrite(walls, key, new)
+            written[key] = _placed(new.message, seq)
+    fresh = [new for new in drafts if new.message.id not in known]
+    for batch in _batches(fresh):
+        rows = yield _append_step(walls, change.owner, change.thread, batch)
+        done = _appended(rows, batch)
+        written.update(done.written)
+        places.update((message.id, message.seq) for message in done.messages if message.seq is not None)
+    return Appended(thread, tuple(_placed(m, places[m.id]) for m in change.messages), written)
+
+
+def _known(walls: Walls, thread: UUID, ids: Sequence[str]) -> Plan[dict[str, tuple[int, int, str]]]:
+    rows = yield walls.step("known_ids", key=thread, ids=list(ids))
+    return {ident: (seq, key, bytes(digest).hex()) for ident, seq, key, digest in rows}
+
+
+def _rewrite(walls: Walls, key: int, new: Draft) -> Plan[None]:
+    yield walls.step("keep_version", message=key)
+    yield walls.step(
+        "replace",
+        message=key,
+        body=new.body,
+        native=new.native,
+        labels=new.labels,
+        digest=new.digest,
+        terms=new.terms,
+        created_at=new.message.created_at,
+        length=new.length,
+    )
+
+
+def _append_step(walls: Walls, owner: Owner, thread: str, drafts: Sequence[Draft]) -> Step:
+    batch = f"[{','.join([new.row(n) for n, new in enumerate(drafts, start=1)])}]"
+    length = sum(new.length for new in drafts)
+    return walls.step("append", owner, thread=thread, batch=batch, count=len(drafts), length=length)
+
+
+def _append_one(walls: Walls, owner: Owner, thread: str, drafts: Sequence[Draft]) -> Step:
+    (new,) = drafts
+    return walls.step(
+        "append_one",
+        owner,
+        thread=thread,
+        id=new.message.id,
+        body=new.body,
+        native=new.native,
+        labels=new.labels,
+        digest=bytes.fromhex(new.digest),
+        terms=new.terms,
+        created_at=new.message.created_at,
+        length=new.length,
+    )
+
+
+def post(walls: Walls, change: PostTerms) -> Plan[int]:
+    """Write the postings of one thread, or of some that wait for it, each under its lock; count the threads."""
+    threads = [change.thread]
+    if change.thread is None:
+        threads = [key for (key,) in (yield walls.step("unposted_threads", limit=change.limit))]
+    for key in threads:
+        held = yield walls.step("hold_by_key", key=key)
+        if held and held[0][0] < held[0][1]:
+            yield walls.step("post", key=key, posted_to=held[0][0])
+    return len(threads)
+
+
+def _appended(rows: Sequence[tuple[Any, ...]], drafts: Sequence[Draft]) -> Appended:
+    messages = tuple(_placed(new.message, row[1]) for new, row in zip(drafts, rows, strict=True))
+    written = {row[2]: message for row, message in zip(rows, messages, strict=True)}
+    return Appended(rows[0][0], messages, written)
+
+
+def _placed(message: Message, seq: int) -> Message:
+    return trusted(Message, {**message.__dict__, "seq": seq})
+
+
+def _drafts(change: AppendMessages) -> list[Draft]:
+    return [draft(message, terms) for message, terms in zip(change.messages, change.terms, strict=True)]
+
+
+def _last_of_each_id(drafts: Sequence[Draft]) -> list[Draft]:
+    """Keep one draft an id, the last, at the place of the first."""
+    return list({new.message.id: new for new in drafts}.values())
+
+
+def _batches(drafts: Sequence[Draft]) -> list[Sequence[Draft]]:
+    batches: list[list[Draft]] = []
+    room = 0
+    for new in drafts:
+        size = len(new.body) + len(new.native or "") + len(new.terms)
+        if not batches or size > room:
+            batches.append([])
+            room = MAX_BATCH_CHARACTERS
+        batches[-1].append(new)
+        room -= size
+    return batches
+
+
+def _request_digest(change: AppendMessages) -> bytes:
+    digest = blake2b(change.thread.encode(), digest_size=16)
+    for new in _drafts(change):
+        digest.update(bytes.fromhex(new.digest))
+    return digest.digest()

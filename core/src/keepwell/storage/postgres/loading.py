@@ -1,0 +1,149 @@
+"""Plans that load a scope, or candidates of it, as arrays.
+
+The server packs each column into one binary value (``array_send``, ``vector_send``), which numpy reads in
+place: a scope of 50,000 messages is one row, not 50,000.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from keepwell.models.codec import searchable
+from keepwell.recall.arrays import (
+    CandidateColumns,
+    Delta,
+    Halves,
+    Ints,
+    Mark,
+    MessageColumns,
+    Statistics,
+    Times,
+    VectorColumns,
+)
+from keepwell.storage import base
+from keepwell.storage.postgres.runner import FloatArray, Plan
+from keepwell.storage.postgres.walls import Walls
+
+_NEWEST = 20
+_ARRAY_HEAD = 20
+"""Bytes before the first cell of a binary array: dimensions, null flag, element type, size, lower bound."""
+
+
+def weigh(walls: Walls, query: base.Weigh) -> Plan[base.Weight]:
+    """Count messages and terms of a scope."""
+    ((messages, length),) = yield walls.scoped("weigh", query.scope)
+    return base.Weight(messages, length)
+
+
+def load(walls: Walls, query: base.LoadScope) -> Plan[Delta]:
+    """Give what changed since the mark, or the whole where the mark is of another server or of its future.
+
+    ``docs/explanation/recall.md`` argues why nothing is missed.
+    """
+    space = -1 if query.space is None else query.space
+    if query.since is not None:
+        newer, running = _horizon(query.since)
+        (row,) = yield walls.scoped("load_since", query.scope, space=space, newer=newer, running=running)
+        mark = Mark(row[0], row[1], row[2])
+        if mark.server == query.since.server and _xmax(mark) >= _xmax(query.since):
+            return Delta(False, mark, _messages(row[3:9]), _vectors(row[9:11]), _ints(row[11]))
+    (row,) = yield walls.scoped("load_whole", query.scope, space=space)
+    return Delta(True, Mark(row[0], row[1], row[2]), _messages(row[3:9]), _vectors(row[9:11]))
+
+
+def _horizon(mark: Mark) -> tuple[str, list[str]]:
+    """Give the transaction from which on all is new, and those below it that had not ended.
+
+    A standby does not list the transactions that run on its primary; there all from the oldest on is read again.
+    """
+    xmin, xmax, running = mark.snapshot.split(":")
+    if mark.server.endswith("/true"):
+        return xmin, []
+    return xmax, running.split(",") if running else []
+
+
+def _xmax(mark: Mark) -> int:
+    return int(mark.snapshot.split(":")[1])
+
+
+def candidates(walls: Walls, query: base.FindCandidates) -> Plan[CandidateColumns]:
+    """Give the best by keyword and vector with the statistics of the whole scope."""
+    scope, terms = query.scope, list(query.terms)
+    within = yield from _within(walls, query)
+    ((messages, length),) = yield walls.scoped("weigh", scope)
+    rows = yield walls.scoped("term_frequencies", scope, terms=terms)
+    frequencies = dict(rows)
+    counts = [frequencies.get(term, 0) for term in terms]
+    (row,) = yield walls.scoped(
+        "candidates",
+        scope,
+        terms=terms,
+        weights=[math.log(1 + (messages - n + 0.5) / (n + 0.5)) if n <= messages else 0.0 for n in counts],
+        within=within,
+        space=-1 if query.space is None else query.space,
+        vector=None if query.vector is None else FloatArray(query.vector),
+        limit=query.limit,
+        newest=_NEWEST,
+    )
+    return CandidateColumns(_messages(row[0:6]), _vectors(row[6:8]), Statistics(messages, length, frequencies))
+
+
+def _within(walls: Walls, query: base.FindCandidates) -> Plan[list[int] | None]:
+    filters = (query.thread, query.since, query.until, query.as_of)
+    if not query.where and all(given is None for given in filters):
+        return None
+    thread, since, until, as_of = filters
+    where = json.dumps(searchable(query.where)) if query.where else None
+    ((keys,),) = yield walls.scoped(
+        "within", query.scope, thread=thread, since=since, until=until, as_of=as_of, where=where
+    )
+    return keys or []
+
+
+def match(walls: Walls, query: base.MatchMetadata) -> Plan[Ints]:
+    """Give the keys of messages whose metadata contains the filter."""
+    ((keys,),) = yield walls.scoped("match_metadata", query.scope, where=json.dumps(searchable(query.where)))
+    return _ints(keys)
+
+
+def _messages(row: Sequence[Any]) -> MessageColumns:
+    keys, threads, seqs, created, recorded, terms = row
+    if keys is None:
+        return MessageColumns.empty()
+    return MessageColumns(
+        _ints(keys), _halves(threads), _ints(seqs), _times(created), _times(recorded), tuple(terms.split("\n"))
+    )
+
+
+def _vectors(row: Sequence[Any]) -> VectorColumns:
+    keys, packed = row
+    if keys is None:
+        return VectorColumns.empty()
+    dimension = int.from_bytes(packed[:2], "big")
+    cells = np.frombuffer(packed, dtype=[("head", ">u4"), ("vector", ">f4", (dimension,))])
+    return VectorColumns(_ints(keys), cells["vector"].astype(np.float32))
+
+
+def _ints(packed: bytes | None) -> Ints:
+    return np.empty(0, np.int64) if packed is None else _cells(packed, ">i8", 8).astype(np.int64)
+
+
+def _times(packed: bytes) -> Times:
+    return _cells(packed, ">f8", 8).astype(np.float64)
+
+
+def _halves(packed: bytes) -> Halves:
+    raw = np.frombuffer(packed, np.uint8, offset=_ARRAY_HEAD).reshape(-1, 4 + 16)
+    return np.ascontiguousarray(raw[:, 4:]).view(">u8").astype(np.uint64)
+
+
+def _cells(packed: bytes, kind: str, size: int) -> Any:  # noqa: ANN401 - an array of that kind
+    cells = np.frombuffer(packed, dtype=[("length", ">i4"), ("value", kind)], offset=_ARRAY_HEAD)
+    return cells["value"]
+
+

@@ -1,0 +1,86 @@
+-- Threads, their messages, the older versions of messages, and the idempotency keys of writes.
+
+create table {schema}.thread (
+    key uuid primary key default gen_random_uuid(),
+    tenant text collate "C" not null,
+    user_id text collate "C" not null,
+    agent_id text collate "C" not null,
+    run_id text collate "C" not null,
+    id text collate "C" not null,
+    title text,
+    metadata json not null default '{{}}',
+    labels jsonb not null default '{{}}',
+    created_at timestamptz not null default clock_timestamp(),
+    updated_at timestamptz not null default clock_timestamp(),
+    last_seq bigint not null default 0,
+    messages bigint not null default 0,
+    length bigint not null default 0,
+    source uuid,
+    source_seq bigint,
+    unique (tenant, user_id, agent_id, run_id, id)
+) with (fillfactor = 80);
+
+create table {schema}.message (
+    key bigint generated always as identity unique,
+    tenant text collate "C" not null,
+    user_id text collate "C" not null,
+    agent_id text collate "C" not null,
+    run_id text collate "C" not null,
+    thread uuid not null,
+    seq bigint not null,
+    id text collate "C" not null,
+    body json not null,
+    native json,
+    labels jsonb,
+    digest bytea not null,
+    terms text not null,
+    created_at timestamptz not null,
+    recorded_at timestamptz not null default clock_timestamp(),
+    written_by xid8 not null default pg_current_xact_id(),
+    primary key (thread, seq),
+    unique (thread, id)
+);
+create index message_written on {schema}.message (tenant, user_id, written_by);
+
+create table {schema}.version (
+    tenant text collate "C" not null,
+    user_id text collate "C" not null,
+    agent_id text collate "C" not null,
+    run_id text collate "C" not null,
+    thread uuid not null,
+    seq bigint not null,
+    id text collate "C" not null,
+    body json not null,
+    native json,
+    created_at timestamptz not null,
+    recorded_at timestamptz not null,
+    replaced_at timestamptz not null default clock_timestamp()
+);
+create index version_message on {schema}.version (thread, seq, replaced_at);
+create index version_owner on {schema}.version (tenant, user_id);
+
+create table {schema}.request (
+    tenant text collate "C" not null,
+    user_id text collate "C" not null,
+    agent_id text collate "C" not null,
+    run_id text collate "C" not null,
+    verb text collate "C" not null,
+    key text collate "C" not null,
+    digest bytea not null,
+    answer json,
+    at timestamptz not null default clock_timestamp(),
+    primary key (tenant, user_id, agent_id, run_id, verb, key)
+);
+
+alter table {schema}.thread enable row level security, force row level security;
+alter table {schema}.message enable row level security, force row level security;
+alter table {schema}.version enable row level security, force row level security;
+alter table {schema}.request enable row level security, force row level security;
+create policy tenant on {schema}.thread
+    using (tenant = current_setting('keepwell.tenant', true));
+create policy tenant on {schema}.message
+    using (tenant = current_setting('keepwell.tenant', true));
+create policy tenant on {schema}.version
+    using (tenant = current_setting('keepwell.tenant', true));
+create policy tenant on {schema}.request
+    using (tenant = current_setting('keepwell.tenant', true));

@@ -1,0 +1,115 @@
+"""SQL from files: named blocks, made whole by one builder that writes the walls.
+
+A block begins with ``-- name: NAME`` and a comment line. In it, ``{schema}`` stands for our tables' schema,
+``{vector}`` for the type and ``{extensions}`` for its schema; and these stand for what only this module writes:
+
+``@gate``       sets the tenant for this statement. It is an uncorrelated sub-select, which PostgreSQL runs
+                before it reads a row; in any other place it would run too late (docs/explanation/walls.md).
+``@wall(a)``    the gate, and alias ``a`` belongs to the tenant.
+``@owner(a)``   the wall, and alias ``a`` belongs to the exact owner.
+``@scope(a)``   the wall, and alias ``a`` belongs to an owner that the scope covers.
+``@thread(a)``, ``@columns(a)``, ``@vectors(a)``, ``@server``   column lists that several blocks share.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib.resources import files
+from typing import LiteralString, cast
+
+from psycopg import sql
+
+from keepwell.models import Scope
+
+GATE = "(select set_config('keepwell.tenant', %(tenant)s, true) is not null)"
+_SHARED = {
+    "thread": (
+        "{a}.id, {a}.key, {a}.user_id, {a}.agent_id, {a}.run_id, {a}.title, {a}.metadata, {a}.created_at,"
+        " {a}.updated_at, {a}.last_seq, {a}.messages, {a}.source, {a}.source_seq"
+    ),
+    "columns": (
+        "array_send(array_agg({a}.key)), array_send(array_agg({a}.thread)), array_send(array_agg({a}.seq)),"
+        " array_send(array_agg(extract(epoch from {a}.created_at)::float8)),"
+        " array_send(array_agg(extract(epoch from {a}.recorded_at)::float8)), string_agg({a}.terms, E'\\n')"
+    ),
+    "vectors": "array_send(array_agg({a}.message)), string_agg({{extensions}}.vector_send({a}.embedding), ''::bytea)",
+}
+_SERVER = "(extract(epoch from pg_postmaster_start_time())::text || '/' || pg_is_in_recovery()::text)"
+_MACRO = re.compile(r"@(wall|owner|scope|thread|columns|vectors)\((\w+)\)|@(gate|server)\b")
+_BLOCK = re.compile(r"^-- name: (\w+)\n((?:--[^\n]*\n)+)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Where things are in a database: the schema of our tables, and that of pgvector."""
+
+    schema: str
+    extensions: str
+
+
+@cache
+def blocks() -> Mapping[str, str]:
+    """Give every named block of the SQL files."""
+    found: dict[str, str] = {}
+    for file in sorted(files(__package__).joinpath("sql").iterdir(), key=lambda f: f.name):
+        parts = _BLOCK.split(file.read_text("utf-8"))
+        for name, body in zip(parts[1::3], parts[3::3], strict=True):
+            found[name] = body.strip()
+    return found
+
+
+@lru_cache(maxsize=2048)
+def statement(name: str, names: Names, scope: Scope | None = None) -> bytes:
+    """Give the statement of that name for a database, with the predicates that the scope's shape needs.
+
+    Only which ids the scope has matters here; their values are parameters (see :func:`scope_parameters`).
+    """
+    return compose(_expand(blocks()[name], scope), names)
+
+
+def compose(text: str, names: Names) -> bytes:
+    """Put the quoted names of schema and type into SQL text."""
+    composed = sql.SQL(cast("LiteralString", text)).format(
+        schema=sql.Identifier(names.schema),
+        extensions=sql.Identifier(names.extensions),
+        vector=sql.Identifier(names.extensions, "vector"),
+    )
+    return composed.as_string(None).encode()
+
+
+def shape(scope: Scope) -> Scope:
+    """Give the scope with its ids blotted out, so that scopes alike share one statement."""
+    ids = (None if value is None else "*" for value in (scope.user_id, scope.agent_id, scope.run_id))
+    return Scope(*ids, across_users=scope.across_users)
+
+
+def scope_parameters(scope: Scope) -> dict[str, object]:
+    """Give the values for ``@scope``."""
+    return scope.owner._asdict()
+
+
+def _expand(text: str, scope: Scope | None) -> str:
+    def write(found: re.Match[str]) -> str:
+        macro, alias, bare = found.groups()
+        if bare:
+            return GATE if bare == "gate" else _SERVER
+        if macro in _SHARED:
+            return _SHARED[macro].format(a=alias)
+        return _predicates(macro, alias, scope)
+
+    return _MACRO.sub(write, text)
+
+
+def _predicates(macro: str, alias: str, scope: Scope | None) -> str:
+    ids: list[str] = []
+    if macro == "owner":
+        ids = ["user_id", "agent_id", "run_id"]
+    elif macro == "scope":
+        if scope is None:
+            raise TypeError("this statement needs a scope")
+        ids = [] if scope.across_users else ["user_id"]
+        ids += [name for name in ("agent_id", "run_id") if getattr(scope, name) is not None]
+    return " and ".join([GATE, f"{alias}.tenant = %(tenant)s", *(f"{alias}.{name} = %({name})s" for name in ids)])

@@ -1,0 +1,84 @@
+"""Plans that read messages."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from keepwell.models import Message, Owner
+from keepwell.storage import base
+from keepwell.storage.postgres.rows import message_of
+from keepwell.storage.postgres.runner import Plan
+from keepwell.storage.postgres.schema import latest
+from keepwell.storage.postgres.walls import Walls
+
+_NO_LIMIT = 2**62
+
+
+def messages(walls: Walls, query: base.ReadMessages) -> Plan[list[Message]]:
+    """Give messages of a thread, oldest first."""
+    span = {
+        "after": query.after or 0,
+        "before": _NO_LIMIT if query.before is None else query.before,
+        "since": query.since,
+        "until": query.until,
+    }
+    newest = query.last is not None
+    limit = query.last if newest else query.first
+    rows = yield walls.step(
+        "read_newest" if newest else "read_oldest",
+        query.owner,
+        thread=query.thread,
+        limit=_NO_LIMIT if limit is None else limit,
+        **span,
+    )
+    found = [message_of(row) for row in rows]  # type: ignore[arg-type]  # rows are untyped
+    return found[::-1] if newest else found
+
+
+def around(walls: Walls, query: base.ReadAround) -> Plan[list[Message]]:
+    """Give messages by id, with neighbours."""
+    rows = yield walls.step(
+        "read_around",
+        query.owner,
+        thread=query.thread,
+        ids=list(query.ids),
+        before=query.before,
+        after=query.after,
+    )
+    return [message_of(row) for row in rows]  # type: ignore[arg-type]  # rows are untyped
+
+
+def fetch(walls: Walls, query: base.FetchMessages) -> Plan[dict[int, base.Found]]:
+    """Give recalled messages as they are now."""
+    rows = yield walls.scoped("fetch", query.scope, keys=list(query.keys), neighbours=query.neighbours)
+    places: dict[int, dict[int, list[tuple[Any, ...]]]] = defaultdict(lambda: {-1: [], 0: [], 1: []})
+    for row in rows:
+        places[row[0]][row[1]].append(row)
+    return {key: _found(near) for key, near in places.items() if near[0]}
+
+
+def _found(near: dict[int, list[tuple[Any, ...]]]) -> base.Found:
+    hit = near[0][0]
+    before, after = (tuple(message_of(row[6:]) for row in near[place]) for place in (-1, 1))  # type: ignore[arg-type]
+    return base.Found(message_of(hit[6:]), hit[2], Owner(*hit[3:6]), before, after)  # type: ignore[arg-type]
+
+
+def status(walls: Walls, query: base.ReadStatus) -> Plan[base.TenantStatus]:  # noqa: ARG001 - it has no fields
+    """Count what a tenant holds."""
+    ((owners, threads, count, vectors, version, role, bypassed),) = yield walls.step("status")
+    ((due, oldest),) = yield walls.step("due")
+    space = yield walls.step("active_space")
+    return base.TenantStatus(
+        server=f"PostgreSQL {version}",
+        schema_version=latest(),
+        row_security="bypassed" if bypassed else "enforced",
+        role=role,
+        owners=owners,
+        threads=threads,
+        messages=count,
+        vectors=vectors,
+        due=due,
+        oldest_due=oldest,
+        space=base.Space(*space[0]) if space else None,
+    )

@@ -1,0 +1,126 @@
+"""One tenant's record in PostgreSQL: every operation of the seam, by the plan that carries it out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import psycopg
+from psycopg import AsyncConnection, Connection
+from psycopg import errors as pg
+
+from keepwell.errors import UsageError
+from keepwell.storage import base
+from keepwell.storage.postgres import appending, forgetting, loading, reading, spaces, threads
+from keepwell.storage.postgres.failures import translated
+from keepwell.storage.postgres.runner import Plan, ajoin, join
+from keepwell.storage.postgres.walls import Walls
+
+if TYPE_CHECKING:
+    from keepwell.storage.postgres.store import PostgresStore
+
+R = TypeVar("R")
+Planner = Callable[[Walls, Any], Plan[Any]]
+
+_WRITES: dict[type[base.Write[Any]], Planner] = {
+    base.AppendMessages: appending.append,
+    base.ReplaceMessage: appending.replace,
+    base.DeleteMessages: forgetting.delete,
+    base.Forget: forgetting.forget,
+    base.Prune: forgetting.prune,
+    base.PostTerms: appending.post,
+    base.CreateThread: threads.create,
+    base.UpdateThread: threads.update,
+    base.CloneThread: threads.clone,
+    base.MoveThread: threads.move,
+    base.PutVectors: spaces.put,
+    base.OpenSpace: spaces.open_space,
+    base.SwitchSpace: spaces.switch,
+}
+_READS: dict[type[base.Read[Any]], Planner] = {
+    base.FindThread: threads.find,
+    base.FindThreadByKey: threads.find_by_key,
+    base.ListThreads: threads.listing,
+    base.ReadMessages: reading.messages,
+    base.ReadAround: reading.around,
+    base.FetchMessages: reading.fetch,
+    base.Weigh: loading.weigh,
+    base.LoadScope: loading.load,
+    base.FindCandidates: loading.candidates,
+    base.MatchMetadata: loading.match,
+    base.FindDue: spaces.due,
+    base.FindMissing: spaces.missing,
+    base.ActiveSpace: spaces.active,
+    base.ReadStatus: reading.status,
+}
+_RECALL_READS = (base.LoadScope, base.FindCandidates, base.Weigh, base.MatchMetadata)
+"""What a read-only server may answer (DESIGN section 4): the loading of a recall, never what is returned."""
+
+
+class PostgresRecord:
+    """One tenant of a PostgreSQL store."""
+
+    def __init__(self, store: PostgresStore, tenant: str) -> None:
+        """Bind a store and a tenant; nothing is read."""
+        self._store = store
+        self._walls = Walls(tenant, store.names)
+
+    def write(self, change: base.Write[R], connection: object = None) -> R:
+        """Do it in a transaction of its own, or as part of the connection's."""
+        if connection is None:
+            return self._write_alone(change)
+        if not isinstance(connection, Connection):
+            kind = type(connection)
+            raise UsageError(f"connection= takes a psycopg Connection, not {kind.__module__}.{kind.__qualname__}")
+        with translated(self._store.name):
+            try:
+                return join(connection, self._plan(change, single=True))
+            except pg.UniqueViolation:
+                return join(connection, self._plan(change))
+
+    async def awrite(self, change: base.Write[R], connection: object) -> R:
+        """Do it as part of the transaction of an asynchronous connection."""
+        if not isinstance(connection, AsyncConnection):
+            kind = type(connection)
+            raise UsageError(f"connection= takes a psycopg AsyncConnection, not {kind.__module__}.{kind.__qualname__}")
+        with translated(self._store.name):
+            try:
+                return await ajoin(connection, self._plan(change, single=True))
+            except pg.UniqueViolation:
+                return await ajoin(connection, self._plan(change))
+
+    def read(self, query: base.Read[R]) -> R:
+        """Look; a connection that broke while it waited in the pool is replaced once."""
+        plan = _READS[type(query)]
+        recall = isinstance(query, _RECALL_READS)
+        with translated(self._store.name):
+            try:
+                return cast("R", self._store.run(plan(self._walls, query), single=True, recall=recall))
+            except psycopg.OperationalError as error:
+                if not broken(error):
+                    raise
+                return cast("R", self._store.run(plan(self._walls, query), single=True))
+
+    def _write_alone(self, change: base.Write[R]) -> R:
+        with translated(self._store.name):
+            if not appending.is_plain(change):
+                return self._store.run(self._plan(change))
+            try:
+                return self._store.run(self._plan(change, single=True), single=True)
+            except pg.UniqueViolation:
+                return self._store.run(self._plan(change))
+            except psycopg.OperationalError as error:
+                # The ids make it safe to send again: what was committed before the line broke is a no-op.
+                if not broken(error):
+                    raise
+                return self._store.run(self._plan(change))
+
+    def _plan(self, change: base.Write[R], *, single: bool = False) -> Plan[R]:
+        if single and appending.is_plain(change):
+            return cast("Plan[R]", appending.append_plainly(self._walls, cast("base.AppendMessages", change)))
+        return cast("Plan[R]", _WRITES[type(change)](self._walls, change))
+
+
+def broken(error: psycopg.OperationalError) -> bool:
+    """Tell whether the line to the server broke, rather than the server refusing something."""
+    return error.sqlstate is None or isinstance(error, pg.AdminShutdown | pg.CrashShutdown | pg.ConnectionException)

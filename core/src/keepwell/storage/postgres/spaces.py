@@ -1,0 +1,96 @@
+"""Plans for spaces and their vectors."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import numpy as np
+
+from keepwell.errors import Conflict
+from keepwell.models.message import now
+from keepwell.storage import base
+from keepwell.storage.postgres.rows import message_of
+from keepwell.storage.postgres.runner import FloatArray, Plan
+from keepwell.storage.postgres.walls import Walls
+
+_DUE_THREADS = 200
+
+
+def active(walls: Walls, query: base.ActiveSpace) -> Plan[base.Space | None]:  # noqa: ARG001 - it has no fields
+    """Give the space in use."""
+    rows = yield walls.step("active_space")
+    return base.Space(*rows[0]) if rows else None
+
+
+def open_space(walls: Walls, change: base.OpenSpace) -> Plan[base.Space]:
+    """Make or find a space; the first one is brought into use."""
+    ((key, model, dimension, is_active),) = yield walls.step(
+        "open_space", model=change.model, dimension=change.dimension
+    )
+    if not is_active:
+        yield walls.step("hold_spaces")
+        yield walls.step("activate_first", space=key)
+    return base.Space(key, model, dimension)
+
+
+def put(walls: Walls, change: base.PutVectors) -> Plan[bool]:
+    """Keep vectors, and move the marks of their threads."""
+    yield walls.step(
+        "put_vectors",
+        space=change.space,
+        messages=[row.message for row in change.rows],
+        chunks=[row.chunk for row in change.rows],
+        vectors=FloatArray(np.concatenate([row.vector for row in change.rows]) if change.rows else np.empty(0)),
+    )
+    done = change.done
+    yield walls.step(
+        "advance",
+        space=change.space,
+        threads=list(done),
+        firsts=[first for first, _ in done.values()],
+        lasts=[last for _, last in done.values()],
+    )
+    rows = yield walls.step("active_space")
+    return bool(rows) and rows[0][0] == change.space
+
+
+def due(walls: Walls, query: base.FindDue) -> Plan[base.DueBatch]:
+    """Give texts that lack vectors, thread by thread."""
+    threads = yield walls.step("due_threads", space=query.space, limit=_DUE_THREADS)
+    texts: list[base.DueText] = []
+    spans: dict[UUID, tuple[int, int]] = {}
+    for key, after, last_seq in threads:
+        room = query.limit - len(texts)
+        if room <= 0:
+            break
+        rows = yield walls.step("due_messages", space=query.space, key=key, after=after, limit=room)
+        # Where all were read the span reaches the thread's end, though its last messages may be deleted.
+        last = rows[-1][1] if len(rows) == room else max([last_seq, *(row[1] for row in rows[-1:])])
+        spans[key] = (after + 1, last)
+        texts += [base.DueText(message, key, seq, _text(body)) for message, seq, body, done in rows if not done]
+    return base.DueBatch(tuple(texts), spans)
+
+
+def missing(walls: Walls, query: base.FindMissing) -> Plan[tuple[base.DueText, ...]]:
+    """Give messages that lack a vector in a space."""
+    rows = yield walls.step("missing_vectors", space=query.space, after=query.after, limit=query.limit)
+    return tuple(base.DueText(key, thread, seq, _text(body)) for key, thread, seq, body in rows)
+
+
+def switch(walls: Walls, change: base.SwitchSpace) -> Plan[None]:
+    """Bring a complete space into use.
+
+    The marks of all threads are set first: that holds their rows, so that a message appended after this
+    statement is past its thread's mark, and one appended before is seen by the look for missing vectors.
+    """
+    yield walls.step("hold_spaces")
+    yield walls.step("switch_off")
+    yield walls.step("switch_on", space=change.space)
+    yield walls.step("switch_threads", space=change.space)
+    if (yield walls.step("missing_vectors", space=change.space, after=0, limit=1)):
+        raise Conflict("the new space lacks vectors of messages that came meanwhile; embed them and switch again")
+    yield walls.step("drop_other_spaces", space=change.space)
+
+
+def _text(body: str) -> str:
+    return message_of((0, "", body, None, now())).text

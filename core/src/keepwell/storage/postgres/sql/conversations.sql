@@ -1,0 +1,221 @@
+-- name: append
+-- Put a batch at the end of a thread, made where it is missing; one statement, ordered by the thread's row lock.
+with batch as materialized (
+    select * from json_to_recordset(%(batch)s::json) as b (
+        n bigint, id text, body text, native text, labels text, digest text, created_at timestamptz, terms text
+    )
+), thread as (
+    insert into {schema}.thread as t
+        (tenant, user_id, agent_id, run_id, id, last_seq, messages, length)
+    select %(tenant)s, %(user_id)s, %(agent_id)s, %(run_id)s, %(thread)s,
+        %(count)s::bigint, %(count)s::bigint, %(length)s::bigint
+    where @gate
+    on conflict (tenant, user_id, agent_id, run_id, id) do update set
+        last_seq = t.last_seq + excluded.last_seq,
+        messages = t.messages + excluded.messages,
+        length = t.length + excluded.length,
+        updated_at = clock_timestamp()
+    returning t.key, t.last_seq - %(count)s::bigint as base
+), message as (
+    insert into {schema}.message
+        (tenant, user_id, agent_id, run_id, thread, seq, id, body, native, labels, digest, terms, created_at)
+    select %(tenant)s, %(user_id)s, %(agent_id)s, %(run_id)s, t.key, t.base + b.n, b.id, b.body::json, b.native::json,
+        b.labels::jsonb, decode(b.digest, 'hex'), b.terms, b.created_at
+    from thread t cross join batch b
+    returning key, seq
+)
+select t.key, m.seq, m.key from thread t cross join message m order by m.seq
+
+-- name: append_one
+-- Put one message at the end of a thread, made where it is missing; what append does, with less to take apart.
+with thread as (
+    insert into {schema}.thread as t
+        (tenant, user_id, agent_id, run_id, id, last_seq, messages, length)
+    select %(tenant)s, %(user_id)s, %(agent_id)s, %(run_id)s, %(thread)s, 1, 1, %(length)s::bigint
+    where @gate
+    on conflict (tenant, user_id, agent_id, run_id, id) do update set
+        last_seq = t.last_seq + 1,
+        messages = t.messages + 1,
+        length = t.length + excluded.length,
+        updated_at = clock_timestamp()
+    returning t.key, t.last_seq
+)
+insert into {schema}.message as m
+    (tenant, user_id, agent_id, run_id, thread, seq, id, body, native, labels, digest, terms, created_at)
+select %(tenant)s, %(user_id)s, %(agent_id)s, %(run_id)s, t.key, t.last_seq, %(id)s, %(body)s::json,
+    %(native)s::json, %(labels)s::jsonb, %(digest)s, %(terms)s, %(created_at)s
+from thread t
+returning m.thread, m.seq, m.key
+
+-- name: hold_by_key
+-- Hold a thread's row, and give how far its postings reach.
+select t.posted_to, t.last_seq from {schema}.thread t where @wall(t) and t.key = %(key)s for update
+
+-- name: post
+-- Write the postings of a thread's messages that have none yet. The thread's row must be held by an earlier
+-- statement: this one's snapshot has to be younger than the lock.
+with posting as (
+    insert into {schema}.posting (tenant, user_id, term, message, agent_id, run_id, frequency)
+    select %(tenant)s, m.user_id, p.term, m.key, m.agent_id, m.run_id, least(count(*), 32767)
+    from {schema}.message m cross join string_to_table(m.terms, ' ') as p (term)
+    where @wall(m) and m.thread = %(key)s and m.seq > %(posted_to)s and p.term <> ''
+    group by m.key, m.user_id, m.agent_id, m.run_id, p.term
+)
+update {schema}.thread t set posted_to = t.last_seq where @wall(t) and t.key = %(key)s
+
+-- name: unposted_threads
+-- Give threads with messages that have no postings yet.
+select t.key from {schema}.thread t where @wall(t) and t.posted_to < t.last_seq order by t.updated_at limit %(limit)s
+
+-- name: lock_thread
+-- Give key and counts of the exact owner's thread, made where it is missing, and hold its row.
+insert into {schema}.thread as t (tenant, user_id, agent_id, run_id, id)
+select %(tenant)s, %(user_id)s, %(agent_id)s, %(run_id)s, %(thread)s
+where @gate
+on conflict (tenant, user_id, agent_id, run_id, id) do update set updated_at = clock_timestamp()
+returning t.key
+
+-- name: known_ids
+-- Give the messages of a thread that have one of these ids.
+select m.id, m.seq, m.key, m.digest from {schema}.message m
+where @wall(m) and m.thread = %(key)s and m.id = any(%(ids)s)
+
+-- name: keep_version
+-- Copy a message to its versions and take its postings and vectors away, before it is replaced.
+with old as (
+    select m.* from {schema}.message m where @wall(m) and m.key = %(message)s
+), version as (
+    insert into {schema}.version
+        (tenant, user_id, agent_id, run_id, thread, seq, id, body, native, created_at, recorded_at)
+    select o.tenant, o.user_id, o.agent_id, o.run_id, o.thread, o.seq, o.id, o.body, o.native, o.created_at,
+        o.recorded_at
+    from old o
+), posting as (
+    delete from {schema}.posting p using old o
+    where @wall(p) and p.user_id = o.user_id and p.message = o.key and p.term = any(string_to_array(o.terms, ' '))
+), vector as (
+    delete from {schema}.vector v using old o where @wall(v) and v.message = o.key
+), thread as (
+    update {schema}.thread t set
+        length = t.length - coalesce(cardinality(string_to_array(nullif(o.terms, ''), ' ')), 0),
+        embedded_to = least(t.embedded_to, o.seq - 1)
+    from old o where @wall(t) and t.key = o.thread
+)
+select o.seq from old o
+
+-- name: replace
+-- Write a message anew in its place.
+with message as (
+    update {schema}.message m set
+        body = %(body)s::json, native = %(native)s::json, labels = %(labels)s::jsonb,
+        digest = decode(%(digest)s, 'hex'), terms = %(terms)s, created_at = %(created_at)s,
+        recorded_at = clock_timestamp(), written_by = pg_current_xact_id()
+    where @wall(m) and m.key = %(message)s
+    returning m.key, m.thread, m.seq, m.user_id, m.agent_id, m.run_id, m.terms
+), posting as (
+    insert into {schema}.posting (tenant, user_id, term, message, agent_id, run_id, frequency)
+    select %(tenant)s, m.user_id, p.term, m.key, m.agent_id, m.run_id, least(count(*), 32767)
+    from message m
+    join {schema}.thread t on t.key = m.thread and m.seq <= t.posted_to
+    cross join string_to_table(m.terms, ' ') as p (term)
+    where @wall(t) and p.term <> ''
+    group by m.key, m.user_id, m.agent_id, m.run_id, p.term
+)
+update {schema}.thread t set length = t.length + %(length)s::bigint, updated_at = clock_timestamp()
+from message m where @wall(t) and t.key = m.thread
+
+-- name: delete_messages
+-- Remove messages of threads (all, or those with these ids) with all that hangs on them, and count each kind.
+with gone as (
+    delete from {schema}.message m
+    where @wall(m) and m.thread = any(%(threads)s) and (%(ids)s::text[] is null or m.id = any(%(ids)s))
+    returning m.key, m.thread, m.user_id, m.agent_id, m.run_id, m.id, m.terms
+), version as (
+    delete from {schema}.version v
+    where @wall(v) and v.thread = any(%(threads)s) and (%(ids)s::text[] is null or v.id = any(%(ids)s))
+    returning 1
+), posting as (
+    delete from {schema}.posting p using gone g
+    where @wall(p) and p.user_id = g.user_id and p.message = g.key and p.term = any(string_to_array(g.terms, ' '))
+    returning 1
+), vector as (
+    delete from {schema}.vector v using gone g where @wall(v) and v.message = g.key
+    returning 1
+), removal as (
+    insert into {schema}.removal (tenant, user_id, agent_id, run_id, message)
+    select %(tenant)s, g.user_id, g.agent_id, g.run_id, g.key from gone g
+), thread as (
+    update {schema}.thread t set
+        messages = t.messages - g.messages, length = t.length - g.length, updated_at = clock_timestamp()
+    from (
+        select g.thread, count(*) as messages,
+            coalesce(sum(cardinality(string_to_array(nullif(g.terms, ''), ' '))), 0) as length
+        from gone g group by g.thread
+    ) g
+    where @wall(t) and t.key = g.thread
+)
+select (select count(*) from gone), (select count(*) from version), (select count(*) from posting),
+    (select count(*) from vector)
+
+-- name: read_newest
+-- Give the newest messages of a thread before a place, newest first.
+select m.seq, m.id, m.body, m.native, m.created_at from {schema}.message m
+where @wall(m) and m.thread = (select t.key from {schema}.thread t where @owner(t) and t.id = %(thread)s)
+    and m.seq > %(after)s and m.seq < %(before)s
+    and (%(since)s::timestamptz is null or m.created_at >= %(since)s)
+    and (%(until)s::timestamptz is null or m.created_at < %(until)s)
+order by m.seq desc limit %(limit)s
+
+-- name: read_oldest
+-- Give the oldest messages of a thread after a place, oldest first.
+select m.seq, m.id, m.body, m.native, m.created_at from {schema}.message m
+where @wall(m) and m.thread = (select t.key from {schema}.thread t where @owner(t) and t.id = %(thread)s)
+    and m.seq > %(after)s and m.seq < %(before)s
+    and (%(since)s::timestamptz is null or m.created_at >= %(since)s)
+    and (%(until)s::timestamptz is null or m.created_at < %(until)s)
+order by m.seq limit %(limit)s
+
+-- name: read_around
+-- Give messages by id with their neighbours in the thread, oldest first.
+with wanted as (
+    select m.thread, m.seq from {schema}.message m
+    where @wall(m) and m.id = any(%(ids)s)
+        and m.thread = (select t.key from {schema}.thread t where @owner(t) and t.id = %(thread)s)
+), near as (
+    select w.thread, w.seq from wanted w
+    union
+    select w.thread, b.seq from wanted w cross join lateral (
+        select m.seq from {schema}.message m
+        where @wall(m) and m.thread = w.thread and m.seq < w.seq order by m.seq desc limit %(before)s
+    ) b
+    union
+    select w.thread, a.seq from wanted w cross join lateral (
+        select m.seq from {schema}.message m
+        where @wall(m) and m.thread = w.thread and m.seq > w.seq order by m.seq limit %(after)s
+    ) a
+)
+select m.seq, m.id, m.body, m.native, m.created_at from near n
+join {schema}.message m on m.thread = n.thread and m.seq = n.seq
+where @wall(m) order by m.seq
+
+-- name: read_by_ids
+-- Give messages of a thread by id, in order.
+select m.seq, m.id, m.body, m.native, m.created_at from {schema}.message m
+where @wall(m) and m.thread = %(key)s and m.id = any(%(ids)s) order by m.seq
+
+-- name: claim_request
+-- Take an idempotency key; no row comes back where somebody has it already.
+insert into {schema}.request as r (tenant, user_id, agent_id, run_id, verb, key, digest)
+select %(tenant)s, %(user_id)s, %(agent_id)s, %(run_id)s, %(verb)s, %(request)s, %(digest)s
+where @gate
+on conflict do nothing returning 1
+
+-- name: read_request
+-- Give what an idempotency key was used for.
+select r.digest, r.answer from {schema}.request r
+where @owner(r) and r.verb = %(verb)s and r.key = %(request)s
+
+-- name: answer_request
+-- Keep the answer under its idempotency key.
+update {schema}.request r set answer = %(answer)s::json
+where @owner(r) and r.verb = %(verb)s and r.key = %(request)s

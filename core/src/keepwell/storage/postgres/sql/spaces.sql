@@ -1,0 +1,82 @@
+-- name: active_space
+-- Give the space whose vectors are in use.
+select s.key, s.model, s.dimension from {schema}.space s where @wall(s) and s.active
+
+-- name: open_space
+-- Make a space, or find it.
+insert into {schema}.space as s (tenant, model, dimension)
+select %(tenant)s, %(model)s, %(dimension)s::integer where @gate
+on conflict (tenant, model, dimension) do update set model = excluded.model
+returning s.key, s.model, s.dimension, s.active
+
+-- name: activate_first
+-- Make a space the active one where none is yet.
+update {schema}.space s set active = true
+where @wall(s) and s.key = %(space)s
+    and not exists (select 1 from {schema}.space o where @wall(o) and o.active)
+
+-- name: put_vectors
+-- Keep vectors of messages that are still there, in a space that exists.
+insert into {schema}.vector (tenant, user_id, agent_id, run_id, space, message, chunk, embedding)
+select %(tenant)s, m.user_id, m.agent_id, m.run_id, s.key, m.key, i.chunk,
+    (%(vectors)s::real[])[(i.n - 1) * s.dimension + 1 : i.n * s.dimension]::{vector}
+from unnest(%(messages)s::bigint[], %(chunks)s::integer[]) with ordinality as i (message, chunk, n)
+join {schema}.message m on m.key = i.message
+join {schema}.space s on s.key = %(space)s
+where @wall(m) and @wall(s)
+on conflict (message, space, chunk) do update set
+    embedding = excluded.embedding, written_by = pg_current_xact_id()
+
+-- name: advance
+-- Move the marks of threads past what was embedded without a gap, in the active space.
+update {schema}.thread t set space = %(space)s, embedded_to = d.last
+from unnest(%(threads)s::uuid[], %(firsts)s::bigint[], %(lasts)s::bigint[]) as d (thread, first, last)
+where @wall(t) and t.key = d.thread and d.last > case when t.space = %(space)s then t.embedded_to else 0 end
+    and d.first <= case when t.space = %(space)s then t.embedded_to else 0 end + 1
+    and exists (select 1 from {schema}.space s where @wall(s) and s.key = %(space)s and s.active)
+
+-- name: due_threads
+-- Give threads with messages that have no vector in the active space yet, longest waiting first.
+select t.key, case when t.space = %(space)s then t.embedded_to else 0 end, t.last_seq
+from {schema}.thread t
+where @wall(t) and t.last_seq > case when t.space = %(space)s then t.embedded_to else 0 end
+order by t.updated_at limit %(limit)s
+
+-- name: due_messages
+-- Give messages of a thread after a place, each with whether it has its vector in a space (or no words).
+select m.key, m.seq, m.body, m.terms = '' or exists (
+    select 1 from {schema}.vector v where @wall(v) and v.message = m.key and v.space = %(space)s
+)
+from {schema}.message m where @wall(m) and m.thread = %(key)s and m.seq > %(after)s
+order by m.seq limit %(limit)s
+
+-- name: missing_vectors
+-- Give messages with words that lack a vector in a space, by key.
+select m.key, m.thread, m.seq, m.body from {schema}.message m
+where @wall(m) and m.key > %(after)s and m.terms <> '' and not exists (
+    select 1 from {schema}.vector v where @wall(v) and v.message = m.key and v.space = %(space)s
+)
+order by m.key limit %(limit)s
+
+-- name: hold_spaces
+-- Hold the tenant's spaces, so that no vectors of them are put meanwhile.
+select s.key from {schema}.space s where @wall(s) order by s.key for update
+
+-- name: switch_off
+-- Take the active space out of use.
+update {schema}.space s set active = false where @wall(s) and s.active
+
+-- name: switch_on
+-- Bring a space into use.
+update {schema}.space s set active = true where @wall(s) and s.key = %(space)s
+
+-- name: switch_threads
+-- Note for every thread that its vectors are those of the new space.
+update {schema}.thread t set space = %(space)s, embedded_to = t.last_seq where @wall(t)
+
+-- name: drop_other_spaces
+-- Remove the vectors of all other spaces, and the spaces.
+with vector as (
+    delete from {schema}.vector v where @wall(v) and v.space <> %(space)s
+)
+delete from {schema}.space s where @wall(s) and s.key <> %(space)s

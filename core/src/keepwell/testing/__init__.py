@@ -1,0 +1,17 @@
+"""What tests of memory need: a store without a server, scripted models, and promises that a store must keep.
+
+The suites are in :mod:`keepwell.testing.conformance`, which alone needs pytest.
+"""
+
+from keepwell.testing.embedders import FailingEmbedder, HashEmbedder, SlowEmbedder
+from keepwell.testing.models import parrot
+from keepwell.testing.reference import ReferenceRecord, ReferenceStore
+
+__all__ = [
+    "FailingEmbedder",
+    "HashEmbedder",
+    "ReferenceRecord",
+    "ReferenceStore",
+    "SlowEmbedder",
+    "parrot",
+]

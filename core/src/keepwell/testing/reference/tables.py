@@ -1,0 +1,192 @@
+"""What a tenant's record consists of: conversations with their messages, requests and spaces."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID, uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keepwell.errors import ThreadNotFound
+from keepwell.models import Message, Owner, Scope, Thread, codec
+from keepwell.storage.base import Space
+
+Vectors = Mapping[tuple[int, int], NDArray[np.float32]]
+"""Unit vectors by (space, chunk)."""
+_NOT_CONTENT = frozenset({"id", "seq", "created_at"})
+
+
+def kept(value: Any) -> Any:  # noqa: ANN401 - any value a caller may keep
+    """Give the value as it comes back from a database, so that nobody holds what the store holds."""
+    return codec.loads(codec.dumps(value))
+
+
+def fingerprint(value: object) -> str:
+    """Give a hash that is the same for the same value, whatever the order of its keys."""
+    text = json.dumps(codec.encode(value), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def content(message: Message) -> str:
+    """Give the hash of what a message says: everything but its id, its place and its time."""
+    return fingerprint({name: value for name, value in message.__dict__.items() if name not in _NOT_CONTENT})
+
+
+def now() -> dt.datetime:
+    """Give this instant, in UTC."""
+    return dt.datetime.now(dt.UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A message as it is kept: as JSON text."""
+
+    key: int
+    seq: int
+    id: str
+    body: str
+    content: str
+    terms: str
+    labels: Any
+    created: dt.datetime
+    recorded: dt.datetime
+    versions: tuple[str, ...] = ()
+
+    @property
+    def message(self) -> Message:
+        """The message, a new object each time."""
+        message: Message = codec.loads(self.body)
+        return message
+
+    @property
+    def words(self) -> list[str]:
+        """Its analysed terms, in order and with repeats."""
+        return self.terms.split()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """A message with its vectors, and the spaces for which it was looked at."""
+
+    row: Row
+    vectors: Vectors = field(default_factory=dict)
+    seen: frozenset[int] = frozenset()
+
+    def of_space(self, space: int | None) -> dict[int, NDArray[np.float32]]:
+        """Give its vectors of one space, by chunk."""
+        return {chunk: vector for (of, chunk), vector in sorted(self.vectors.items()) if of == space}
+
+    def lacks(self, space: int) -> bool:
+        """Tell whether it has words and no vector of that space."""
+        return bool(self.row.terms) and not self.of_space(space)
+
+    def is_due(self, space: int) -> bool:
+        """Tell whether it lacks a vector, and nobody looked yet."""
+        return space not in self.seen and self.lacks(space)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Conversation:
+    """A thread and its messages by id, in the order of their ``seq``; up to ``posted`` they have postings."""
+
+    thread: Thread
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    posted: int = 0
+
+    @classmethod
+    def new(cls, owner: Owner, thread: str, title: str | None = None, metadata: Mapping[str, Any] | None = None) -> Conversation:
+        """Give a thread without messages."""
+        at = now()
+        return cls(Thread(thread, uuid4(), owner, title, kept(dict(metadata or {})), at, at, 0, 0))
+
+    @property
+    def view(self) -> Thread:
+        """The thread as a reader gets it."""
+        return replace(self.thread, metadata=kept(self.thread.metadata))
+
+    @property
+    def in_order(self) -> list[Entry]:
+        """Its messages, oldest first."""
+        return list(self.entries.values())
+
+    def changed(self, entries: Mapping[str, Entry] | None = None, **fields: Any) -> Conversation:  # noqa: ANN401 - fields of Thread
+        """Give it with other messages and other fields, updated now."""
+        entries = self.entries if entries is None else entries
+        # A clock that goes backwards must not make a thread older than it was.
+        at = max(now(), self.thread.updated_at)
+        thread = replace(self.thread, updated_at=at, message_count=len(entries), **fields)
+        return replace(self, thread=thread, entries=entries)
+
+    def embedded(self, entries: Iterable[Entry]) -> Conversation:
+        """Give it with other vectors on these messages; to its readers it is as it was."""
+        return replace(self, entries={**self.entries, **{entry.row.id: entry for entry in entries}})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an idempotency key stands for: what was asked, and the ids of the messages of the answer."""
+
+    thread: UUID
+    asked: str
+    ids: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Tables:
+    """One tenant's record. A write works on a copy, which takes the place of the original when it is done.
+
+    The values in the tables are never changed, only replaced, so a copy of the tables is a copy of the record.
+    ``numbers`` is shared by all copies: a number is not given twice, even where the write that took it is undone.
+    """
+
+    numbers: itertools.count[int]
+    revision: int = 0
+    threads: dict[tuple[Owner, str], Conversation] = field(default_factory=dict)
+    requests: dict[tuple[Owner, str, str], Request] = field(default_factory=dict)
+    spaces: dict[int, Space] = field(default_factory=dict)
+    active: int | None = None
+
+    def copy(self) -> Tables:
+        """Give tables that can be changed without changing these."""
+        return replace(
+            self, threads=dict(self.threads), requests=dict(self.requests), spaces=dict(self.spaces)
+        )
+
+    def keep(self, conversation: Conversation) -> None:
+        """Put a conversation in its place."""
+        self.threads[conversation.thread.owner, conversation.thread.id] = conversation
+
+    def find(self, owner: Owner, thread: str) -> Conversation:
+        """Give the exact owner's thread of that id.
+
+        Raises:
+            ThreadNotFound: there is none.
+        """
+        found = self.threads.get((owner, thread))
+        if found is None:
+            raise ThreadNotFound(f"there is no thread {thread!r} here")
+        return found
+
+    def covered(self, scope: Scope) -> list[Conversation]:
+        """Give the scope's conversations."""
+        return [one for one in self.threads.values() if scope.covers(one.thread.owner)]
+
+    def entries(self, scope: Scope) -> dict[int, tuple[Conversation, Entry]]:
+        """Give the scope's messages by key."""
+        return {entry.row.key: (one, entry) for one in self.covered(scope) for entry in one.entries.values()}
+
+
+def contains(whole: object, part: object) -> bool:
+    """Tell whether one JSON value contains another, as PostgreSQL's ``@>`` does."""
+    if isinstance(part, dict):
+        return isinstance(whole, dict) and all(key in whole and contains(whole[key], part[key]) for key in part)
+    if isinstance(part, list):
+        return isinstance(whole, list) and all(any(contains(have, want) for have in whole) for want in part)
+    return isinstance(whole, bool) == isinstance(part, bool) and whole == part

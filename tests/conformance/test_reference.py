@@ -1,0 +1,73 @@
+"""The reference store keeps every promise that it is the measure of."""
+
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+
+from keepwell.storage.base import Store
+from keepwell.testing import ReferenceStore
+from keepwell.testing import conformance as suite
+
+
+class OnReference:
+    """Two reference stores on the same data."""
+
+    @pytest.fixture
+    def stores(self) -> tuple[Store, Store]:
+        """Give two stores that share what they keep."""
+        first = ReferenceStore()
+        return first, ReferenceStore(first)
+
+    async def connect(self, store: Store) -> AbstractAsyncContextManager[Any]:
+        """Give a connection for asynchronous writes."""
+        assert isinstance(store, ReferenceStore)
+        return store.atransaction()
+
+
+class TestThreads(OnReference, suite.ThreadsConformance):
+    """Threads of the reference store."""
+
+
+class TestCloning(OnReference, suite.CloningConformance):
+    """Copies and moves in the reference store."""
+
+
+class TestMessages(OnReference, suite.MessagesConformance):
+    """Messages of the reference store."""
+
+
+class TestAppends(OnReference, suite.AppendsConformance):
+    """Appends to the reference store."""
+
+
+class TestIdempotency(OnReference, suite.IdempotencyConformance):
+    """Idempotency keys of the reference store."""
+
+
+class TestScopes(OnReference, suite.ScopesConformance):
+    """Walls of the reference store."""
+
+
+class TestRecallLoading(OnReference, suite.RecallLoadingConformance):
+    """What a recall loads from the reference store."""
+
+
+class TestCandidates(OnReference, suite.CandidatesConformance):
+    """Candidates of the reference store."""
+
+
+class TestEmbedding(OnReference, suite.EmbeddingConformance):
+    """Vectors of the reference store."""
+
+
+class TestForgetting(OnReference, suite.ForgettingConformance):
+    """Forgetting by the reference store."""
+
+
+class TestTransactions(OnReference, suite.TransactionsConformance):
+    """Transactions of the reference store."""
+
+
+class TestRaces(OnReference, suite.RacesConformance):
+    """Races on the reference store."""
