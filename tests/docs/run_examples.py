@@ -9,6 +9,8 @@ import sys
 from contextlib import ExitStack
 from typing import Any
 
+import keepwell
+
 NAMES = ("memory", "ada", "chat")
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -19,7 +21,9 @@ def main(name: str) -> int:
     runner = doctest.DocTestRunner(optionflags=OPTIONS)
     for number, test in enumerate(tests):
         with ExitStack() as stack:
-            test.globs |= memory_of_its_own(stack, f"example-{number}") if wants_memory(test) else {}
+            face = {name: getattr(keepwell, name) for name in keepwell.__all__}
+            opened = memory_of_its_own(stack, f"example-{number}") if wants_memory(test) else {}
+            test.globs = face | test.globs | opened
             runner.run(test)
     return 1 if runner.summarize().failed or not tests else 0
 
@@ -32,12 +36,9 @@ def wants_memory(test: doctest.DocTest) -> bool:
 
 def memory_of_its_own(stack: ExitStack, tenant: str) -> dict[str, Any]:
     """Open a memory that nobody else writes to, and give the names that examples use."""
-    import keepwell
-
     memory = stack.enter_context(keepwell.Memory.open(tenant=tenant))
     ada = memory.scope(user_id="ada")
-    face = {name: getattr(keepwell, name) for name in keepwell.__all__}
-    return face | {"memory": memory, "ada": ada, "chat": ada.thread("holiday")}
+    return {"memory": memory, "ada": ada, "chat": ada.thread("holiday")}
 
 
 if __name__ == "__main__":

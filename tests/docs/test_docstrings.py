@@ -1,6 +1,7 @@
 """The examples in docstrings run, each in a memory of its own.
 
-An example may use `memory` (an open store), `ada` (a scope), `chat` (a thread) and the names of its module.
+An example may use the names of its module and of the face, `memory` (an open store), `ada` (a scope) and `chat` (a
+thread); one that opens a store itself finds an empty one.
 """
 
 import subprocess

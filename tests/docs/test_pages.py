@@ -60,10 +60,8 @@ RUNNING = [page for page in PAGES if program(page.read_text(encoding="utf-8")).s
 @pytest.mark.parametrize("page", RUNNING, ids=label)
 def test_page_runs(page: Path, reader: dict[str, str], tmp_path: Path) -> None:
     """A reader who types a page from top to bottom, with no key and no server, meets no error and no warning."""
-    code = program(page.read_text(encoding="utf-8"))
-    start = f"exec(compile({code!r}, {label(page)!r}, 'exec'))"
     script = tmp_path / "page.py"
-    script.write_text(start, encoding="utf-8")
+    script.write_text(program(page.read_text(encoding="utf-8")), encoding="utf-8")
     command = [sys.executable, "-W", "error", str(script)]
     done = subprocess.run(command, cwd=tmp_path, env=reader, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, f"{label(page)}\n{done.stdout}\n{done.stderr}"

@@ -4,7 +4,7 @@
 """
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, assert_type
 
 import psycopg
@@ -20,6 +20,7 @@ from keepwell import (
     Recollections,
     ScopedMemory,
     ScopedThread,
+    Status,
     Thread,
     Threads,
 )
@@ -60,9 +61,12 @@ def conversing(ada: ScopedMemory, chat: ScopedThread) -> None:
     assert_type(chat.append(said, Message.assistant("Noted."), idempotency_key="k"), Messages)
     assert_type(chat.messages(last=20), Messages)
     assert_type(chat.messages(since=dt.datetime.now(dt.UTC))[0], Message)
-    assert_type(chat.window(max_tokens=500), Messages)
+    assert_type(chat.window(tokens=500), Messages)
     assert_type(chat.around(said, before=1, after=1), Messages)
-    assert_type(iter(chat), Iterator[Message])
+    assert_type(chat.iterate(batch=100), Iterator[Message])
+    assert_type(chat.replace(said), Message)
+    assert_type(chat.delete(said), int)
+    assert_type(chat.info(), Thread | None)
     assert_type(ada.threads(where={"topic": "food"}, limit=5), Threads)
     assert_type(ada.threads()[0], Thread)
     assert_type(chat.clone("copy"), ScopedThread)
@@ -86,6 +90,13 @@ def forgetting(ada: ScopedMemory, chat: ScopedThread) -> None:
     """Forgetting gives a receipt."""
     assert_type(ada.forget(), Receipt)
     assert_type(ada.forget(chat), Receipt)
+    assert_type(ada.forget(chat.messages(last=1)[0]), Receipt)
+
+
+def tending(memory: Memory) -> None:
+    """Operators' verbs."""
+    assert_type(memory.status(), Status)
+    assert_type(memory.reembed(), int)
 
 
 def joining(memory: Memory, chat: ScopedThread, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
@@ -99,6 +110,8 @@ async def awaiting(ada: ScopedMemory, chat: ScopedThread) -> None:
     """Every verb has a twin that is awaited and gives the same."""
     assert_type(await chat.aappend(Message.user("hello")), Messages)
     assert_type(await chat.amessages(last=5), Messages)
+    assert_type(await chat.awindow(tokens=500), Messages)
+    assert_type(chat.aiterate(), AsyncIterator[Message])
     assert_type(await ada.athreads(), Threads)
     assert_type(await ada.arecall("peanuts"), Recollections)
     assert_type(await chat.acontext("what should I cook?"), Context)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from keepwell import ScopedMemory, ScopedThread, errors
+from keepwell import Memory, errors
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -17,34 +16,40 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class Outage:
-    """Whether the store answers: between ``begin`` and ``end`` every verb that needs it raises."""
+    """The record of a memory, which answers, but not between ``begin`` and ``end``."""
 
-    def __init__(self) -> None:
-        self._patch = pytest.MonkeyPatch()
+    def __init__(self, memory: Memory) -> None:
+        self._record = memory._engine.record
+        self._failure: Exception | None = None
+        memory._engine.record = self
 
     def begin(self, error: Exception | None = None) -> None:
-        """Let every verb raise, as if no server answered."""
-        failure = error or errors.StoreUnavailable("no server answers")
-
-        def fail(*_: Any, **__: Any) -> Any:
-            raise failure
-
-        async def afail(*_: Any, **__: Any) -> Any:
-            raise failure
-
-        for kind, verbs in ((ScopedThread, ("append", "messages")), (ScopedMemory, ("recall", "forget"))):
-            for verb in verbs:
-                self._patch.setattr(kind, verb, fail)
-                self._patch.setattr(kind, f"a{verb}", afail)
+        """Let every read and write raise, as if no server answered."""
+        self._failure = error or errors.StoreUnavailable("no server answers")
 
     def end(self) -> None:
-        """Let the store answer again."""
-        self._patch.undo()
+        """Let the record answer again."""
+        self._failure = None
+
+    def write(self, change: Any, connection: Any = None) -> Any:
+        """Write, or fail."""
+        return self._working().write(change, connection)
+
+    async def awrite(self, change: Any, connection: Any) -> Any:
+        """Write, or fail."""
+        return await self._working().awrite(change, connection)
+
+    def read(self, query: Any) -> Any:
+        """Read, or fail."""
+        return self._working().read(query)
+
+    def _working(self) -> Any:
+        if self._failure is not None:
+            raise self._failure
+        return self._record
 
 
 @pytest.fixture
-def outage() -> Iterator[Outage]:
-    """Give the switch; the store answers until it is thrown, and again after the test."""
-    switch = Outage()
-    yield switch
-    switch.end()
+def outage(memory: Memory) -> Outage:
+    """Give the switch of the memory's record, which answers until it is thrown."""
+    return Outage(memory)

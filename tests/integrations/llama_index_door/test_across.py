@@ -75,7 +75,7 @@ FROM_LANGCHAIN: dict[str, tuple[BaseMessage, ChatMessage]] = {
     "tool calls only": (AIMessage("", tool_calls=[CALL]), _chat("assistant", CALLED)),
     "tool calls after text": (AIMessage("so", tool_calls=[CALL]), _chat("assistant", _text("so"), CALLED)),
     "tool call in its place": (
-        AIMessage([{"type": "text", "text": "a"}, {"type": "tool_call", **CALL}, {"type": "text", "text": "b"}]),
+        AIMessage([{"type": "text", "text": "a"}, CALL, {"type": "text", "text": "b"}], tool_calls=[CALL]),
         _chat("assistant", _text("a"), CALLED, _text("b")),
     ),
     "broken tool call": (
@@ -198,7 +198,7 @@ def test_llama_indexs_blocks_in_langchain() -> None:
         {"type": "reasoning", "reasoning": "hm", "extras": {"signature": "s"}},
         {"type": "text", "text": "a"},
         {"type": "image", "base64": DATA, "mime_type": "image/png", "extras": {"detail": "low"}},
-        {"type": "tool_call", "name": "search", "args": {"q": "tea"}, "id": "c1"} | {"type": "tool_call"},
+        CALL,
         {"type": "text", "text": "b"},
     ]
     assert isinstance(seen, AIMessage)

@@ -3,6 +3,7 @@
 It becomes the OS user with that id, if one is given, does one thing and says in one line how that went.
 """
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -50,6 +51,7 @@ def login(place: str) -> str:
 
 def main(action: str, place: str, uid: str = "") -> None:
     """Do what the command line says."""
+    logging.getLogger("keepwell").setLevel(logging.ERROR)  # on a busy machine it may tell that it waits
     if uid:
         os.setgroups([])
         os.setgid(int(uid))

@@ -58,7 +58,7 @@ def test_a_stale_process_number_of_somebody_else_is_no_obstacle(made: Path) -> N
         stale = made / "data" / "postmaster.pid"
         stale.write_text(text.replace(text.partition("\n")[0], str(other.pid), 1))
         os.chown(stale, owner.st_uid, owner.st_gid)
-        server = embedded.start(made, wait=10)
+        server = embedded.start(made)
         assert fetch(server.dsn, "SELECT 1") == [(1,)]
         server.release()
         other.kill()

@@ -18,7 +18,7 @@ from keepwell.errors import KeepwellError, StoreError, StoreFailed
 from keepwell.models import Message, Messages, Owner
 
 if TYPE_CHECKING:
-    from keepwell.memory.scoped import ScopedThread
+    from keepwell.memory.thread import ScopedThread
 
 MAX_HELD = 1_000
 REFUSALS = 3

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _UNREADABLE = "the history cannot be read; only what waits to be written is given"
 
+_NOT_THERE = (errors.NotFound, errors.UsageError)
+"""How the core answers when a thread is to be forgotten that was never written, or is gone since."""
+
 
 class KeepwellChatMessageHistory(BaseChatMessageHistory):
     """One conversation, kept; whoever opens the same session of the same owner goes on with it.
@@ -134,7 +137,7 @@ class KeepwellChatMessageHistory(BaseChatMessageHistory):
             StoreError: the store cannot be written to, strict or not: what was to go is still there.
         """
         thread = self.thread
-        with suppress(errors.NotFound):
+        with suppress(*_NOT_THERE):
             self._door.view().forget(thread)
         self._door.memory().holding.discard(thread)
 
@@ -142,6 +145,6 @@ class KeepwellChatMessageHistory(BaseChatMessageHistory):
         """Delete the conversation and everything that hangs on it; see :meth:`clear`."""
         view = await self._door.aview()
         thread = view.thread(self.session_id)
-        with suppress(errors.NotFound):
+        with suppress(*_NOT_THERE):
             await view.aforget(thread)
         self._door.memory().holding.discard(thread)

@@ -13,7 +13,7 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from pydantic import Field
 
-from keepwell import Memory, Message, Recollection, Recollections, Scope
+from keepwell import Memory, Message, Recollection, Recollections, Scope, ScopedMemory
 from langchain_keepwell.failopen import FAILURES, Door
 
 _log = logging.getLogger("langchain_keepwell")
@@ -78,7 +78,7 @@ class KeepwellRetriever(BaseRetriever):
         door = self._door()
         view = door.view()
         try:
-            return _documents(view.recall(query, **self._bounds(k)))
+            return _documents(view.recall(query, **self._bounds(view, k)))
         except FAILURES as error:
             door.survive(error, _NOTHING)
         return []
@@ -92,7 +92,7 @@ class KeepwellRetriever(BaseRetriever):
         door = self._door()
         view = await door.aview()
         try:
-            return _documents(await view.arecall(query, **self._bounds(k)))
+            return _documents(await view.arecall(query, **self._bounds(view, k)))
         except FAILURES as error:
             door.survive(error, _NOTHING)
         return []
@@ -103,15 +103,16 @@ class KeepwellRetriever(BaseRetriever):
         _log.warning("%s: the query is blank", _NOTHING)
         return True
 
-    def _bounds(self, k: int | None) -> dict[str, Any]:
+    def _bounds(self, view: ScopedMemory, k: int | None) -> dict[str, Any]:
         return {
             "limit": self.k if k is None else k,
-            "thread": self.thread,
+            "thread": None if self.thread is None else view.thread(self.thread),
             "where": self.where,
             "since": self.since,
             "until": self.until,
             "min_score": self.min_score,
             "neighbours": self.neighbours,
+            "explain": True,
         }
 
 

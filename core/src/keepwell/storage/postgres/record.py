@@ -102,16 +102,18 @@ class PostgresRecord:
                 return cast("R", self._store.run(plan(self._walls, query), single=True))
 
     def _write_alone(self, change: base.Write[R]) -> R:
+        """Do it, and once more where another writer was first: what made it fail can be seen the second time.
+
+        An append is sent again where the line broke, too: its ids make what was committed before a no-op.
+        """
+        plain = appending.is_plain(change)
         with translated(self._store.name):
-            if not appending.is_plain(change):
-                return self._store.run(self._plan(change))
             try:
-                return self._store.run(self._plan(change, single=True), single=True)
+                return self._store.run(self._plan(change, single=True), single=plain)
             except pg.UniqueViolation:
                 return self._store.run(self._plan(change))
             except psycopg.OperationalError as error:
-                # The ids make it safe to send again: what was committed before the line broke is a no-op.
-                if not broken(error):
+                if not (plain and broken(error)):
                     raise
                 return self._store.run(self._plan(change))
 

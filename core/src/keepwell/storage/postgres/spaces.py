@@ -6,7 +6,7 @@ from uuid import UUID
 
 import numpy as np
 
-from keepwell.errors import Conflict
+from keepwell.errors import Conflict, NotFound
 from keepwell.models.message import now
 from keepwell.storage import base
 from keepwell.storage.postgres.rows import message_of
@@ -85,7 +85,8 @@ def switch(walls: Walls, change: base.SwitchSpace) -> Plan[None]:
     """
     yield walls.step("hold_spaces")
     yield walls.step("switch_off")
-    yield walls.step("switch_on", space=change.space)
+    if not (yield walls.step("switch_on", space=change.space)):
+        raise NotFound("there is no such space")
     yield walls.step("switch_threads", space=change.space)
     if (yield walls.step("missing_vectors", space=change.space, after=0, limit=1)):
         raise Conflict("the new space lacks vectors of messages that came meanwhile; embed them and switch again")

@@ -55,8 +55,9 @@ def create(walls: Walls, change: base.CreateThread) -> Plan[Thread]:
 def update(walls: Walls, change: base.UpdateThread) -> Plan[Thread]:
     """Merge title and metadata under the thread's lock."""
     held = yield from _hold(walls, change.owner, change.thread)
+    removed = {name for name, value in change.metadata.items() if value is None}
     merged = {**held.metadata, **change.metadata}
-    kept = {name: value for name, value in merged.items() if value is not None}
+    kept = {name: value for name, value in merged.items() if name not in removed}
     rows = yield walls.step("update_thread", key=held.key, title=change.title, **_metadata(kept))
     return thread_of(rows[0])
 

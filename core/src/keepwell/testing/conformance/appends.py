@@ -1,5 +1,4 @@
 """Appends: in order, numbered without gaps, each message once."""
-# ruff: noqa: S101, PLR2004 - these are tests
 
 from __future__ import annotations
 

@@ -14,14 +14,18 @@ from numpy.typing import NDArray
 
 from keepwell.models import Message, Owner, Scope, Thread
 from keepwell.storage.base import (
-    AppendMessages,
     Appended,
+    AppendMessages,
     DueBatch,
+    FetchMessages,
     FindDue,
     FindMissing,
     FindThread,
+    Found,
+    ListThreads,
     OpenSpace,
     PutVectors,
+    ReadAround,
     ReadMessages,
     Record,
     Space,
@@ -113,7 +117,12 @@ def terms_of(message: Message) -> str:
 
 
 def append(
-    record: Record, *messages: Message, thread: str = "t", owner: Owner = ADA, key: str | None = None, connection: Any = None  # noqa: ANN401 - a driver's connection
+    record: Record,
+    *messages: Message,
+    thread: str = "t",
+    owner: Owner = ADA,
+    key: str | None = None,
+    connection: Any = None,  # noqa: ANN401 - a driver's connection
 ) -> Appended:
     """Append messages with their terms."""
     change = AppendMessages(owner, thread, messages, tuple(map(terms_of, messages)), key)
@@ -129,6 +138,22 @@ def say(record: Record, *texts: str, thread: str = "t", owner: Owner = ADA) -> A
 def read(record: Record, thread: str = "t", owner: Owner = ADA, **bounds: Any) -> list[Message]:  # noqa: ANN401 - fields of ReadMessages
     """Read a thread's messages."""
     return record.read(ReadMessages(owner, thread, **bounds))
+
+
+def threads_of(record: Record, scope: Scope, where: Mapping[str, Any] | None = None) -> tuple[Thread, ...]:
+    """Give the threads of a scope, a thousand at most."""
+    page = record.read(ListThreads(scope, where or {}, limit=1000))
+    return tuple(page)
+
+
+def fetch(record: Record, scope: Scope, *keys: int, neighbours: int = 1) -> dict[int, Found]:
+    """Fetch messages by key."""
+    return record.read(FetchMessages(scope, keys, neighbours))
+
+
+def around(record: Record, *ids: str, before: int = 0, after: int = 0, owner: Owner = ADA) -> list[Message]:
+    """Read messages of thread ``t`` with their neighbours."""
+    return record.read(ReadAround(owner, "t", ids, before, after))
 
 
 def texts(messages: Iterable[Message]) -> list[str]:

@@ -1,11 +1,11 @@
 """Candidates: the way into a scope that is too large to be held."""
-# ruff: noqa: S101, PLR2004 - these are tests
 
 from __future__ import annotations
 
 import datetime as dt
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -48,7 +48,8 @@ NEWEST = f"m{COUNT - 1} common"
 
 def candidates(record: Record, *terms: str, limit: int = 2, **asked: Any) -> CandidateColumns:  # noqa: ANN401 - fields of FindCandidates
     """Find candidates in Ada's scope."""
-    return record.read(FindCandidates(**{"scope": ADAS, "space": None, "vector": None, "terms": terms, "limit": limit} | asked))
+    plain = FindCandidates(scope=ADAS, space=None, vector=None, terms=terms, limit=limit)
+    return record.read(replace(plain, **asked))
 
 
 class CandidatesConformance(StoreConformance):
@@ -111,7 +112,8 @@ class CandidatesConformance(StoreConformance):
         rows = candidates(record, "m7").messages
         assert {keys["m6 common"], keys["m8 common"]} <= set(rows.keys.tolist())
 
-    def test_bounded(self, record: Record, keys: Mapping[str, int], space: Space) -> None:
+    @pytest.mark.usefixtures("keys")
+    def test_bounded(self, record: Record, space: Space) -> None:
         """Candidates are few, and each comes once, however many messages match."""
         found = candidates(record, "common", "m7", space=space.key, vector=unit(1))
         got = found.messages.keys.tolist()
@@ -130,12 +132,13 @@ class CandidatesConformance(StoreConformance):
     def test_span_of_time(self, record: Record, keys: Mapping[str, int], space: Space) -> None:
         """Within a span of time the best of the span are found; only their neighbours may lie outside."""
         numbers = {key: int(text.split()[0][1:]) for text, key in keys.items()}
-        asked = {"since": at(19.5), "until": at(29.5), "space": space.key, "vector": unit(1)}
+        asked: dict[str, Any] = {"since": at(19.5), "until": at(29.5), "space": space.key, "vector": unit(1)}
         got = {numbers[key] for key in candidates(record, "m7", "m25", **asked).messages.keys.tolist()}
         assert {20, 25, 29} <= got
         assert got <= set(range(17, 33))
 
-    def test_metadata(self, record: Record, keys: Mapping[str, int]) -> None:
+    @pytest.mark.usefixtures("keys")
+    def test_metadata(self, record: Record) -> None:
         """With a filter on metadata the best of what it leaves over are found."""
         new = [Message.user("m7", metadata={"kind": kind}, created_at=at(-1)) for kind in ("a", "b")]
         first, second = (append(record, one, thread=one.id).written for one in new)

@@ -1,5 +1,4 @@
 """Threads copied and moved."""
-# ruff: noqa: S101, PLR2004 - these are tests
 
 from __future__ import annotations
 
@@ -15,7 +14,6 @@ from keepwell.storage.base import (
     DeleteMessages,
     FindThread,
     FindThreadByKey,
-    ListThreads,
     LoadScope,
     MoveThread,
     Record,
@@ -34,6 +32,7 @@ from keepwell.testing.conformance.base import (
     say,
     seqs,
     texts,
+    threads_of,
 )
 
 
@@ -112,7 +111,7 @@ class CloningConformance(StoreConformance):
         say(record, "one")
         record.write(CloneThread(ADA, "t", BOB, "t"))
         assert texts(read(record, owner=BOB)) == ["one"]
-        assert [thread.id for thread in record.read(ListThreads(BOBS))] == ["t"]
+        assert [thread.id for thread in threads_of(record, BOBS)] == ["t"]
         assert found(record, owner=BOB).key != found(record, owner=ADA).key
 
     def test_clone_can_be_recalled(self, record: Record) -> None:
@@ -148,7 +147,7 @@ class CloningConformance(StoreConformance):
         record.write(MoveThread(ADA, "t", BOB))
         assert record.read(FindThreadByKey(ADAS, key)) is None
         assert record.read(FindThreadByKey(BOBS, key)) is not None
-        assert list(record.read(ListThreads(ADAS))) == []
+        assert threads_of(record, ADAS) == ()
         assert record.read(LoadScope(ADAS, None, None)).messages.keys.size == 0
         assert record.read(LoadScope(BOBS, None, None)).messages.keys.size == 1
 
@@ -187,4 +186,4 @@ class CloningConformance(StoreConformance):
         say(record, "one")
         record.write(MoveThread(ADA, "t", helper))
         assert texts(read(record, owner=helper)) == ["one"]
-        assert [thread.owner for thread in record.read(ListThreads(ADAS))] == [helper]
+        assert [thread.owner for thread in threads_of(record, ADAS)] == [helper]

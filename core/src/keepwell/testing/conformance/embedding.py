@@ -1,5 +1,4 @@
 """Embedding: what is due, and spaces that do not mix."""
-# ruff: noqa: S101, PLR2004 - these are tests
 
 from __future__ import annotations
 

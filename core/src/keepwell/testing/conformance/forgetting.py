@@ -1,5 +1,4 @@
 """Forgetting: what is forgotten is gone everywhere, and a receipt says what that was."""
-# ruff: noqa: S101, PLR2004 - these are tests
 
 from __future__ import annotations
 
@@ -14,18 +13,15 @@ from keepwell.errors import MessageNotFound, ThreadNotFound
 from keepwell.models import Message, Owner, Receipt, Scope
 from keepwell.storage.base import (
     CloneThread,
-    FetchMessages,
     FindCandidates,
     FindDue,
     FindThread,
     FindThreadByKey,
     Forget,
-    ListThreads,
     LoadScope,
     MatchMetadata,
     MoveThread,
     PostTerms,
-    ReadAround,
     ReadStatus,
     Record,
 )
@@ -36,13 +32,16 @@ from keepwell.testing.conformance.base import (
     Capability,
     StoreConformance,
     append,
+    around,
     drain,
+    fetch,
     found,
     open_space,
     read,
     say,
     seqs,
     texts,
+    threads_of,
 )
 
 PLACES = {"threads", "messages", "versions", "postings", "vectors", "idempotency"}
@@ -67,15 +66,15 @@ class ForgettingConformance(StoreConformance):
         record.write(Forget(ADAS))
         assert other.read(FindThread(ADA, "t")) is None
         assert other.read(FindThreadByKey(ADAS, answer.thread)) is None
-        assert list(other.read(ListThreads(ADAS))) == []
+        assert threads_of(other, ADAS) == ()
         assert read(other) == []
-        assert other.read(ReadAround(ADA, "t", ("one",))) == []
+        assert around(other, "one") == []
         loaded = other.read(LoadScope(ADAS, space.key, None))
         assert (loaded.messages.keys.size, loaded.vectors.keys.size) == (0, 0)
         candidates = other.read(FindCandidates(ADAS, space.key, None, ("one",), 10))
         assert (candidates.messages.keys.size, candidates.statistics.messages) == (0, 0)
         assert other.read(MatchMetadata(ADAS, {})).size == 0
-        assert other.read(FetchMessages(ADAS, tuple(answer.written), 1)) == {}
+        assert fetch(other, ADAS, *answer.written) == {}
         assert other.read(FindDue(space.key, 10)).texts == ()
 
     def test_scope_in_the_status(self, record: Record) -> None:
@@ -154,7 +153,7 @@ class ForgettingConformance(StoreConformance):
             "postings": 2,
             "vectors": 2,
         }
-        assert [thread.id for thread in record.read(ListThreads(ADAS))] == ["other"]
+        assert [thread.id for thread in threads_of(record, ADAS)] == ["other"]
         assert record.read(LoadScope(ADAS, space.key, None)).messages.terms == ("stays",)
 
     def test_thread_with_its_keys(self, record: Record) -> None:

@@ -1,5 +1,4 @@
 """Idempotency keys: who is not sure whether an append arrived may send it again."""
-# ruff: noqa: S101, PLR2004 - these are tests
 
 from __future__ import annotations
 

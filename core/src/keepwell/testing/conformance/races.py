@@ -1,5 +1,4 @@
 """Races: two stores, many threads of execution, one truth."""
-# ruff: noqa: S101, PLR2004 - these are tests
 
 from __future__ import annotations
 
@@ -7,11 +6,12 @@ import itertools
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import ClassVar, TypeVar
 
 import pytest
 
-from keepwell.errors import KeepwellError, NotFound, ThreadExists
+from keepwell.errors import IdempotencyConflict, KeepwellError, ThreadExists
 from keepwell.models import Message, Thread
 from keepwell.storage.base import (
     ActiveSpace,
@@ -22,7 +22,6 @@ from keepwell.storage.base import (
     FindDue,
     FindThread,
     Forget,
-    ListThreads,
     LoadScope,
     MoveThread,
     PostTerms,
@@ -47,6 +46,7 @@ from keepwell.testing.conformance.base import (
     say,
     seqs,
     texts,
+    threads_of,
 )
 from keepwell.testing.conformance.mirror import Mirror
 
@@ -68,6 +68,11 @@ def at_once(*jobs: Callable[[], R]) -> list[R | KeepwellError]:
 
     with ThreadPoolExecutor(len(jobs)) as pool:
         return list(pool.map(run, jobs))
+
+
+def by_each(senders: Sequence[Record], job: Callable[[int, Record], R]) -> list[R | KeepwellError]:
+    """Let each sender do its job at the same time, by its number."""
+    return at_once(*(partial(job, number, sender) for number, sender in enumerate(senders)))
 
 
 def answers(results: Sequence[R | KeepwellError]) -> list[R]:
@@ -97,7 +102,7 @@ class RacesConformance(StoreConformance):
             for count in range(EACH):
                 append(sender, Message.user(f"{number}.{count}"))
 
-        answers(at_once(*(lambda n=n, s=s: send(n, s) for n, s in enumerate(senders))))  # type: ignore[misc]
+        answers(by_each(senders, send))
         got = read(record)
         assert seqs(got) == list(range(1, SENDERS * EACH + 1))
         for number in range(SENDERS):
@@ -108,14 +113,14 @@ class RacesConformance(StoreConformance):
     def test_batches_stay_together(self, record: Record, senders: list[Record]) -> None:
         """The messages of one append stand next to each other, whoever else appends."""
         batches = [[Message.user(f"{number}") for _ in range(EACH)] for number in range(SENDERS)]
-        answers(at_once(*(lambda b=b, s=s: append(s, *b) for b, s in zip(batches, senders, strict=True))))  # type: ignore[misc]
+        answers(by_each(senders, lambda number, sender: append(sender, *batches[number])))
         runs = [list(run) for _, run in itertools.groupby(texts(read(record)))]
         assert [len(run) for run in runs] == [EACH] * SENDERS
 
     def test_one_message_from_all(self, record: Record, senders: list[Record]) -> None:
         """A message that all send at once is kept once, and all are told the same number."""
         message = Message.user("hello", id="m")
-        got = answers(at_once(*(lambda s=s: append(s, message) for s in senders)))  # type: ignore[misc]
+        got = answers(by_each(senders, lambda _, sender: append(sender, message)))
         assert {one.messages[0].seq for one in got} == {1}
         assert (texts(read(record)), found(record).last_seq, found(record).message_count) == (["hello"], 1, 1)
 
@@ -123,7 +128,7 @@ class RacesConformance(StoreConformance):
         """Batches that share messages leave each message once and no gap."""
         messages = [Message.user(str(number), id=str(number)) for number in range(10)]
         batches = [messages[start : start + 7] for start in range(SENDERS)]
-        answers(at_once(*(lambda b=b, s=s: append(s, *b) for b, s in zip(batches, senders, strict=True))))  # type: ignore[misc]
+        answers(by_each(senders, lambda number, sender: append(sender, *batches[number])))
         got = read(record)
         assert sorted(texts(got)) == sorted(message.text for message in messages)
         assert seqs(got) == list(range(1, 11))
@@ -133,34 +138,34 @@ class RacesConformance(StoreConformance):
         """Of several versions that are sent at once one is kept, in the one place."""
         append(record, Message.user("old", id="m"), Message.user("next"))
         versions = [Message.user(f"version {number}", id="m") for number in range(SENDERS)]
-        answers(at_once(*(lambda v=v, s=s: append(s, v) for v, s in zip(versions, senders, strict=True))))  # type: ignore[misc]
+        answers(by_each(senders, lambda number, sender: append(sender, versions[number])))
         first, second = read(record)
         assert (first.seq, second.seq, second.text) == (1, 2, "next")
         assert first.text in texts(versions)
 
     def test_one_key_from_all(self, record: Record, senders: list[Record]) -> None:
         """An append that all send at once under one key is done once and answered alike."""
-        got = answers(at_once(*(lambda s=s: append(s, Message.user("hello"), key="k") for s in senders)))  # type: ignore[misc]
+        got = answers(by_each(senders, lambda _, sender: append(sender, Message.user("hello"), key="k")))
         assert len({(one.thread, one.messages[0].id, one.messages[0].seq) for one in got}) == 1
         assert texts(read(record)) == ["hello"]
 
     def test_one_key_for_different_things(self, record: Record, senders: list[Record]) -> None:
         """Of different appends under one key, one is done and the others are refused."""
         messages = [Message.user(str(number)) for number in range(SENDERS)]
-        jobs = [lambda m=m, s=s: append(s, m, key="k") for m, s in zip(messages, senders, strict=True)]  # type: ignore[misc]
-        refused = [one for one in at_once(*jobs) if isinstance(one, KeepwellError)]
+        got = by_each(senders, lambda number, sender: append(sender, messages[number], key="k"))
+        refused = [one for one in got if isinstance(one, IdempotencyConflict)]
         assert (len(refused), len(read(record))) == (SENDERS - 1, 1)
 
     def test_create(self, record: Record, senders: list[Record]) -> None:
         """Of several who make a thread at once, one does and the others are told that it is there."""
-        got = at_once(*(lambda s=s: s.write(CreateThread(ADA, "t")) for s in senders))  # type: ignore[misc]
+        got = by_each(senders, lambda _, sender: sender.write(CreateThread(ADA, "t")))
         made = [one for one in got if isinstance(one, Thread)]
         assert made == [found(record)]
         assert sum(isinstance(one, ThreadExists) for one in got) == SENDERS - 1
 
     def test_first_append(self, record: Record, senders: list[Record]) -> None:
         """Several first messages of a thread make one thread."""
-        got = answers(at_once(*(lambda s=s: append(s, Message.user("hello")) for s in senders)))  # type: ignore[misc]
+        got = answers(by_each(senders, lambda _, sender: append(sender, Message.user("hello"))))
         assert {one.thread for one in got} == {found(record).key}
         assert seqs(read(record)) == [1, 2, 3, 4]
 
@@ -172,13 +177,13 @@ class RacesConformance(StoreConformance):
             for count in range(EACH):
                 sender.write(UpdateThread(ADA, "t", metadata={f"{number}.{count}": count}))
 
-        answers(at_once(*(lambda n=n, s=s: update(n, s) for n, s in enumerate(senders))))  # type: ignore[misc]
+        answers(by_each(senders, update))
         assert found(record).metadata == {f"{n}.{count}": count for n in range(SENDERS) for count in range(EACH)}
 
     def test_deletes(self, record: Record, senders: list[Record]) -> None:
         """A message that several delete at once is counted by one of them."""
         say(record, "a", "b")
-        got = answers(at_once(*(lambda s=s: s.write(DeleteMessages(ADA, "t", ("a",))) for s in senders)))  # type: ignore[misc]
+        got = answers(by_each(senders, lambda _, sender: sender.write(DeleteMessages(ADA, "t", ("a",)))))
         assert sorted(got) == [0, 0, 0, 1]
         assert (texts(read(record)), found(record).message_count) == (["b"], 1)
 
@@ -188,8 +193,8 @@ class RacesConformance(StoreConformance):
             id_ = f"t{round_}"
             say(record, "one", thread=id_)
             at_once(
-                lambda id_=id_: append(record, Message.user("two"), thread=id_),  # type: ignore[misc]
-                lambda id_=id_: other.write(MoveThread(ADA, id_, BOB)),  # type: ignore[misc]
+                partial(append, record, Message.user("two"), thread=id_),
+                partial(other.write, MoveThread(ADA, id_, BOB)),
             )
             mine, his = texts(read(record, id_)), texts(read(record, id_, BOB))
             assert (mine, his) in ((["two"], ["one"]), ([], ["one", "two"]))
@@ -201,8 +206,8 @@ class RacesConformance(StoreConformance):
             id_ = f"t{round_}"
             key = say(record, "one", thread=id_).thread
             at_once(
-                lambda id_=id_: append(record, Message.user("two"), thread=id_),  # type: ignore[misc]
-                lambda key=key: other.write(Forget(ADAS, key)),  # type: ignore[misc]
+                partial(append, record, Message.user("two"), thread=id_),
+                partial(other.write, Forget(ADAS, key)),
             )
             assert [(m.text, m.seq) for m in read(record, id_)] in ([], [("two", 1)])
             self.consistent(record)
@@ -214,8 +219,8 @@ class RacesConformance(StoreConformance):
             say(record, "one", thread=id_)
             batch = [Message.user("two"), Message.user("three")]
             at_once(
-                lambda id_=id_, batch=batch: append(record, *batch, thread=id_),  # type: ignore[misc]
-                lambda id_=id_: other.write(CloneThread(ADA, id_, ADA, f"copy of {id_}")),  # type: ignore[misc]
+                partial(append, record, *batch, thread=id_),
+                partial(other.write, CloneThread(ADA, id_, ADA, f"copy of {id_}")),
             )
             assert texts(read(record, f"copy of {id_}")) in (["one"], ["one", "two", "three"])
             self.consistent(record)
@@ -226,7 +231,7 @@ class RacesConformance(StoreConformance):
         say(record, "from bob", owner=BOB)
         carol = ADA._replace(user_id="carol")
         got = at_once(
-            lambda: record.write(MoveThread(ADA, "t", carol)), lambda: other.write(MoveThread(BOB, "t", carol))
+            partial(record.write, MoveThread(ADA, "t", carol)), partial(other.write, MoveThread(BOB, "t", carol))
         )
         assert sum(isinstance(one, ThreadExists) for one in got) == 1
         assert len(read(record, owner=carol)) == 1
@@ -240,8 +245,8 @@ class RacesConformance(StoreConformance):
             say(record, "two", thread=b, owner=BOB)
             answers(
                 at_once(
-                    lambda a=a: record.write(MoveThread(ADA, a, BOB)),  # type: ignore[misc]
-                    lambda b=b: other.write(MoveThread(BOB, b, ADA)),  # type: ignore[misc]
+                    partial(record.write, MoveThread(ADA, a, BOB)),
+                    partial(other.write, MoveThread(BOB, b, ADA)),
                 )
             )
             assert (texts(read(record, a, BOB)), texts(read(record, b))) == (["one"], ["two"])
@@ -266,7 +271,7 @@ class RacesConformance(StoreConformance):
         for reader in readers:
             reader.start()
         try:
-            answers(at_once(*(lambda n=n, s=s: send(n, s) for n, s in enumerate(senders))))  # type: ignore[misc]
+            answers(by_each(senders, send))
         finally:
             over.set()
             for reader in readers:
@@ -296,13 +301,13 @@ class RacesConformance(StoreConformance):
 
     def test_spaces(self, record: Record, senders: list[Record]) -> None:
         """Several who open a space at once get the same one, which is active."""
-        got = answers(at_once(*(lambda s=s: open_space(s) for s in senders)))  # type: ignore[misc]
+        got = answers(by_each(senders, lambda _, sender: open_space(sender)))
         assert len({space.key for space in got}) == 1
         assert record.read(ActiveSpace()) == got[0]
 
     def test_different_first_spaces(self, record: Record, senders: list[Record]) -> None:
         """Of several different first spaces one becomes the active one."""
-        got = answers(at_once(*(lambda n=n, s=s: open_space(s, f"model {n}") for n, s in enumerate(senders))))  # type: ignore[misc]
+        got = answers(by_each(senders, lambda number, sender: open_space(sender, f"model {number}")))
         assert record.read(ActiveSpace()) in got
 
     def test_vectors_twice(self, record: Record, senders: list[Record]) -> None:
@@ -310,7 +315,7 @@ class RacesConformance(StoreConformance):
         space = open_space(record)
         say(record, *(f"m{number}" for number in range(EACH)))
         batch = record.read(FindDue(space.key, 100))
-        assert all(answers(at_once(*(lambda s=s: embed(s, space, batch) for s in senders))))  # type: ignore[misc]
+        assert all(answers(by_each(senders, lambda _, sender: embed(sender, space, batch))))
         assert record.read(ReadStatus()).vectors == EACH
         assert record.read(FindDue(space.key, 100)).texts == ()
 
@@ -333,7 +338,7 @@ class RacesConformance(StoreConformance):
 
     def consistent(self, record: Record) -> None:
         """Check that every thread counts the messages it has, and that its numbers are within its last one."""
-        for thread in record.read(ListThreads(EVERYONE, limit=1000)):
+        for thread in threads_of(record, EVERYONE):
             messages = read(record, thread.id, thread.owner)
             assert record.read(FindThread(thread.owner, thread.id)) == thread
             assert (thread.message_count, len({message.id for message in messages})) == (len(messages),) * 2

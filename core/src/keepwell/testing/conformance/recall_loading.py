@@ -1,5 +1,4 @@
 """What a recall loads: a scope whole, and then what changed in it, with nothing missed."""
-# ruff: noqa: S101, S311, PLR2004 - these are tests; their random numbers are seeded and guard nothing
 
 from __future__ import annotations
 
@@ -16,9 +15,7 @@ from keepwell.recall.arrays import Mark, halves
 from keepwell.storage.base import (
     CloneThread,
     DeleteMessages,
-    FetchMessages,
     Forget,
-    ListThreads,
     LoadScope,
     MatchMetadata,
     MoveThread,
@@ -42,6 +39,7 @@ from keepwell.testing.conformance.base import (
     append,
     at,
     drain,
+    fetch,
     found,
     keys_by_text,
     open_space,
@@ -49,6 +47,7 @@ from keepwell.testing.conformance.base import (
     read,
     say,
     texts,
+    threads_of,
     unit,
 )
 from keepwell.testing.conformance.mirror import Mirror, known_messages
@@ -152,11 +151,18 @@ class RecallLoadingConformance(StoreConformance):
         """Columns are arrays of the kinds that a ranking needs, also where a scope is empty."""
         for _ in range(2):
             delta = record.read(LoadScope(ADAS, None, None))
-            rows = delta.messages
-            kinds = [column.dtype for column in (rows.keys, rows.seqs, rows.created, rows.recorded, delta.removed)]
-            assert kinds == [np.int64, np.int64, np.float64, np.float64, np.int64]
-            assert (rows.threads.dtype, rows.threads.shape) == (np.uint64, (len(rows.keys), 2))
-            assert (delta.vectors.keys.dtype, delta.vectors.matrix.dtype) == (np.int64, np.float32)
+            rows, vectors = delta.messages, delta.vectors
+            columns = (rows.keys, rows.threads, rows.seqs, rows.created, rows.recorded, delta.removed)
+            assert [str(column.dtype) for column in columns] == [
+                "int64",
+                "uint64",
+                "int64",
+                "float64",
+                "float64",
+                "int64",
+            ]
+            assert [str(column.dtype) for column in (vectors.keys, vectors.matrix)] == ["int64", "float32"]
+            assert rows.threads.shape == (len(rows.keys), 2)
             say(record, "one")
 
     def test_terms_keep_repeats(self, record: Record) -> None:
@@ -285,7 +291,7 @@ class RecallLoadingConformance(StoreConformance):
 
     def test_any_sequence_of_changes(self, record: Record, other: Record) -> None:
         """After a hundred random changes, readers that loaded at random times know what is there."""
-        choose = random.Random(11)
+        choose = random.Random(11)  # noqa: S311 - seeded, and guards nothing
         space = open_space(record)
         mirrors = [Mirror(record, scope, space.key) for scope in (ADAS, BOBS, EVERYONE, Scope("ada", "cook"))]
         for step in range(100):
@@ -317,7 +323,12 @@ class RecallLoadingConformance(StoreConformance):
         labels = [{"a": 1, "b": "x"}, {"a": 1}, {"a": "1"}, {"n": {"deep": [1, 2]}}, {}]
         answer = append(record, *(Message.user(str(place), metadata=given) for place, given in enumerate(labels)))
         by_key = {key: message.text for key, message in answer.written.items()}
-        for where, expected in (({"a": 1}, "01"), ({"a": 1, "b": "x"}, "0"), ({"n": {"deep": [2]}}, "3"), ({"z": 0}, "")):
+        for where, expected in (
+            ({"a": 1}, "01"),
+            ({"a": 1, "b": "x"}, "0"),
+            ({"n": {"deep": [2]}}, "3"),
+            ({"z": 0}, ""),
+        ):
             keys = record.read(MatchMetadata(ADAS, where))
             assert keys.dtype == np.int64
             assert sorted(by_key[key] for key in keys.tolist()) == list(expected)
@@ -326,7 +337,7 @@ class RecallLoadingConformance(StoreConformance):
         """Recalled messages are read whole, with thread, owner and neighbours, as the record has them now."""
         keys = keys_by_text(say(record, *"abcde"))
         append(record, Message.user("C", id="c"))
-        one = record.read(FetchMessages(ADAS, (keys["c"],), 1))[keys["c"]]
+        one = fetch(record, ADAS, keys["c"])[keys["c"]]
         assert one.message == read(record)[2]
         assert (one.thread, one.owner) == ("t", ADA)
         assert (texts(one.before), one.message.text, texts(one.after)) == (["b"], "C", ["d"])
@@ -336,20 +347,20 @@ class RecallLoadingConformance(StoreConformance):
         """A fetched message has so many neighbours on either side as there are, over gaps, oldest first."""
         keys = keys_by_text(say(record, *"axbcyde"))
         record.write(DeleteMessages(ADA, "t", ("x", "y")))
-        one = record.read(FetchMessages(ADAS, (keys["c"],), neighbours))[keys["c"]]
+        one = fetch(record, ADAS, keys["c"], neighbours=neighbours)[keys["c"]]
         assert texts((*one.before, *one.after)) == list(expected)
 
     def test_fetch_what_is_gone(self, record: Record, other: Record) -> None:
         """What was deleted a moment ago by another is not fetched any more."""
         keys = keys_by_text(say(record, "a", "b"))
         other.write(DeleteMessages(ADA, "t", ("a",)))
-        assert list(record.read(FetchMessages(ADAS, (*keys.values(), 10**15), 1))) == [keys["b"]]
-        assert record.read(FetchMessages(ADAS, (), 1)) == {}
+        assert list(fetch(record, ADAS, *keys.values(), 10**15)) == [keys["b"]]
+        assert fetch(record, ADAS) == {}
 
 
 def _random_change(choose: random.Random, record: Record, step: int) -> None:
     owner, to = choose.choice((ADA, COOK, BOB)), choose.choice((ADA, COOK, BOB))
-    there = [thread for thread in record.read(ListThreads(EVERYONE, limit=500)) if thread.owner == owner]
+    there = [thread for thread in threads_of(record, EVERYONE) if thread.owner == owner]
     if not there or choose.random() < 0.5:
         id_ = f"m{choose.randrange(12)}"
         append(record, Message.user(f"said {step}", id=id_), owner=owner, thread=f"t{choose.randrange(3)}")
@@ -369,6 +380,6 @@ def _random_change(choose: random.Random, record: Record, step: int) -> None:
 
 
 def _move_where_free(record: Record, owner: Owner, thread: str, to: Owner) -> None:
-    taken = {(one.owner, one.id) for one in record.read(ListThreads(EVERYONE, limit=500))}
+    taken = {(one.owner, one.id) for one in threads_of(record, EVERYONE)}
     if (to, thread) not in taken:
         record.write(MoveThread(owner, thread, to))

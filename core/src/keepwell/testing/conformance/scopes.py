@@ -1,11 +1,10 @@
 """Scopes: nobody sees what is not theirs, by whatever way they look."""
-# ruff: noqa: S101, PLR2004 - these are tests
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import pytest
 
@@ -15,17 +14,14 @@ from keepwell.storage.base import (
     ActiveSpace,
     CreateThread,
     DeleteMessages,
-    FetchMessages,
     FindCandidates,
     FindDue,
     FindMissing,
     FindThread,
     FindThreadByKey,
     Forget,
-    ListThreads,
     LoadScope,
     MatchMetadata,
-    ReadAround,
     ReadStatus,
     Record,
     ReplaceMessage,
@@ -40,12 +36,15 @@ from keepwell.testing.conformance.base import (
     Capability,
     StoreConformance,
     append,
+    around,
+    fetch,
     found,
     open_space,
     put,
     read,
     say,
     texts,
+    threads_of,
     unit,
 )
 
@@ -95,11 +94,11 @@ def fill(record: Record) -> dict[int, Owner]:
 
 
 def _listed(record: Record, scope: Scope, _: Mapping[int, Owner]) -> Seen:
-    return {thread.owner for thread in record.read(ListThreads(scope))}
+    return {thread.owner for thread in threads_of(record, scope)}
 
 
 def _by_key(record: Record, scope: Scope, _: Mapping[int, Owner]) -> Seen:
-    everything = record.read(ListThreads(EVERYONE))
+    everything = threads_of(record, EVERYONE)
     seen = (record.read(FindThreadByKey(scope, thread.key)) for thread in everything)
     return {thread.owner for thread in seen if thread is not None}
 
@@ -127,14 +126,14 @@ def _matched(record: Record, scope: Scope, keys: Mapping[int, Owner]) -> Seen:
 
 
 def _fetched(record: Record, scope: Scope, keys: Mapping[int, Owner]) -> Seen:
-    found = record.read(FetchMessages(scope, tuple(keys), 1))
+    found = fetch(record, scope, *keys)
     assert {key: one.owner for key, one in found.items()} == {key: keys[key] for key in found}
     return {one.owner for one in found.values()}
 
 
 def _forgotten(record: Record, scope: Scope, _: Mapping[int, Owner]) -> Seen:
     record.write(Forget(scope))
-    left = {thread.owner for thread in record.read(ListThreads(EVERYONE))}
+    left = {thread.owner for thread in threads_of(record, EVERYONE)}
     return set(OWNERS) - left
 
 
@@ -192,7 +191,7 @@ class ScopesConformance(StoreConformance):
             append(record, Message.user(repr(owner), id="m"), owner=owner)
         for owner in OWNERS:
             assert texts(read(record, owner=owner)) == [repr(owner)]
-            assert texts(record.read(ReadAround(owner, "t", ("m",), 1, 1))) == [repr(owner)]
+            assert texts(around(record, "m", before=1, after=1, owner=owner)) == [repr(owner)]
             assert found(record, owner=owner).owner == owner
         record.write(DeleteMessages(OWNERS[0], "t", ("m",)))
         record.write(ReplaceMessage(OWNERS[1], "t", Message.user("changed", id="m"), "changed"))
@@ -209,15 +208,16 @@ class ScopesConformance(StoreConformance):
         labels = {"user_id": "ada", "tenant": "default", "$or": [{}]}
         record.write(CreateThread(BOB, "his", metadata=labels))
         append(record, Message.user("his", metadata=labels), owner=BOB, thread="his")
-        for where in ({}, labels, {"user_id": "bob"}, {"$or": [{}]}):
-            assert list(record.read(ListThreads(ADAS, where))) == []
+        filters: tuple[Mapping[str, Any], ...] = ({}, labels, {"user_id": "bob"}, {"$or": [{}]})
+        for where in filters:
+            assert threads_of(record, ADAS, where) == ()
             assert record.read(MatchMetadata(ADAS, where)).size == 0
 
     def test_neighbours_stay_inside(self, record: Record) -> None:
         """The neighbours of a fetched message are of its thread, also where another owner's has the same id."""
         answer = say(record, "mine")
         say(record, "his", "also his", owner=BOB)
-        (one,) = record.read(FetchMessages(ADAS, tuple(answer.written), 5)).values()
+        (one,) = fetch(record, ADAS, *answer.written, neighbours=5).values()
         assert (one.before, one.after) == ((), ())
 
     def test_forget_of_anothers_thread(self, record: Record) -> None:
@@ -235,13 +235,13 @@ class ScopesConformance(StoreConformance):
         thread = found(record)
         assert stranger.read(FindThread(ADA, "t")) is None
         assert stranger.read(FindThreadByKey(EVERYONE, thread.key)) is None
-        assert list(stranger.read(ListThreads(EVERYONE))) == []
+        assert threads_of(stranger, EVERYONE) == ()
         assert read(stranger) == []
-        assert stranger.read(ReadAround(ADA, "t", ("m",), 1, 1)) == []
+        assert around(stranger, "m", before=1, after=1) == []
         assert stranger.read(LoadScope(EVERYONE, None, None)).messages.keys.size == 0
         assert stranger.read(FindCandidates(EVERYONE, None, None, ("peanuts",), 10)).messages.keys.size == 0
         assert stranger.read(MatchMetadata(EVERYONE, {})).size == 0
-        assert stranger.read(FetchMessages(EVERYONE, tuple(keys), 1)) == {}
+        assert fetch(stranger, EVERYONE, *keys) == {}
         assert stranger.read(Weigh(EVERYONE)).messages == 0
         assert stranger.read(ReadStatus()).messages == 0
 

@@ -1,11 +1,10 @@
 """Transactions: writes that join a caller's own."""
-# ruff: noqa: S101, PLR2004 - these are tests
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -23,6 +22,7 @@ from keepwell.storage.base import (
     ReplaceMessage,
     Store,
     UpdateThread,
+    Write,
 )
 from keepwell.testing.conformance.base import (
     ADA,
@@ -43,7 +43,7 @@ PATIENCE = 0.3
 """Seconds given to a writer that may run beside a transaction, or may wait for it."""
 
 
-class Interrupted(Exception):  # noqa: N818 - it stands for whatever a caller may raise
+class Interrupted(Exception):
     """What a caller's block ends with."""
 
 
@@ -122,19 +122,20 @@ class TransactionsConformance(StoreConformance):
         say(record, "one")
         with store.transaction() as connection:
             append(record, Message.user("two"), connection=connection)
-            for change, error in (
+            refused: tuple[tuple[Write[Any], type[KeepwellError]], ...] = (
                 (CreateThread(ADA, "t"), ThreadExists),
                 (UpdateThread(ADA, "nowhere"), ThreadNotFound),
                 (ReplaceMessage(ADA, "t", Message.user("x", id="x"), "x"), MessageNotFound),
                 (CloneThread(ADA, "t", ADA, "t"), ThreadExists),
-            ):
+            )
+            for change, error in refused:
                 with pytest.raises(error):
                     record.write(change, connection)
             append(record, Message.user("three"), connection=connection)
         assert texts(read(record)) == ["one", "two", "three"]
 
     def test_known_messages(self, store: Store, record: Record) -> None:
-        """A joined append of messages that are there already, as they are or changed, does not break its transaction."""
+        """A joined append of messages that are there already, the same or changed, does not break its transaction."""
         append(record, Message.user("one", id="m"), Message.user("two", id="n"))
         with store.transaction() as connection:
             append(record, Message.user("one", id="m"), connection=connection)

@@ -22,7 +22,7 @@ Item = tuple[Conversation, Entry]
 def whole(tables: Tables, scope: Scope, space: int | None, mark: Mark) -> Delta:
     """Give everything that a scope holds."""
     items = tables.entries(scope).values()
-    return Delta(True, mark, message_columns(items), _vector_columns(_vectors(items, space)))
+    return Delta(full=True, mark=mark, messages=message_columns(items), vectors=_vector_columns(_vectors(items, space)))
 
 
 def difference(old: Tables, tables: Tables, scope: Scope, space: int | None, mark: Mark) -> Delta:
@@ -34,11 +34,15 @@ def difference(old: Tables, tables: Tables, scope: Scope, space: int | None, mar
     removed = [key for key in before if key not in after]
     changed = [item for key, item in after.items() if key not in before or before[key][1].row is not item[1].row]
     fresh = {entry.row.key for _, entry in changed}
-    embedded = [
-        item for key, item in after.items() if key in fresh or before[key][1].vectors is not item[1].vectors
-    ]
+    embedded = [item for key, item in after.items() if key in fresh or before[key][1].vectors is not item[1].vectors]
     vectors = _vectors(embedded, space)
-    return Delta(False, mark, message_columns(changed), _vector_columns(vectors), np.array(removed, np.int64))
+    return Delta(
+        full=False,
+        mark=mark,
+        messages=message_columns(changed),
+        vectors=_vector_columns(vectors),
+        removed=np.array(removed, np.int64),
+    )
 
 
 def message_columns(items: Iterable[Item]) -> MessageColumns:

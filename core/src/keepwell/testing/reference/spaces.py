@@ -25,7 +25,6 @@ from keepwell.storage.base import (
 )
 from keepwell.testing.reference.tables import Conversation, Entry, Tables
 
-
 _NOTHING: Final = (1, 0)
 """A span without a number in it."""
 

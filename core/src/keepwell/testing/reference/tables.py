@@ -101,7 +101,9 @@ class Conversation:
     posted: int = 0
 
     @classmethod
-    def new(cls, owner: Owner, thread: str, title: str | None = None, metadata: Mapping[str, Any] | None = None) -> Conversation:
+    def new(
+        cls, owner: Owner, thread: str, title: str | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> Conversation:
         """Give a thread without messages."""
         at = now()
         return cls(Thread(thread, uuid4(), owner, title, kept(dict(metadata or {})), at, at, 0, 0))
@@ -155,9 +157,7 @@ class Tables:
 
     def copy(self) -> Tables:
         """Give tables that can be changed without changing these."""
-        return replace(
-            self, threads=dict(self.threads), requests=dict(self.requests), spaces=dict(self.spaces)
-        )
+        return replace(self, threads=dict(self.threads), requests=dict(self.requests), spaces=dict(self.spaces))
 
     def keep(self, conversation: Conversation) -> None:
         """Put a conversation in its place."""

@@ -13,8 +13,8 @@ from uuid import UUID
 from keepwell.errors import IdempotencyConflict, MessageNotFound, ThreadExists, ThreadNotFound
 from keepwell.models import Lineage, Message, Owner, Receipt, Thread, codec
 from keepwell.storage.base import (
-    AppendMessages,
     Appended,
+    AppendMessages,
     CloneThread,
     CreateThread,
     DeleteMessages,

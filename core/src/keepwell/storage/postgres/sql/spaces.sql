@@ -68,7 +68,7 @@ update {schema}.space s set active = false where @wall(s) and s.active
 
 -- name: switch_on
 -- Bring a space into use.
-update {schema}.space s set active = true where @wall(s) and s.key = %(space)s
+update {schema}.space s set active = true where @wall(s) and s.key = %(space)s returning s.key
 
 -- name: switch_threads
 -- Note for every thread that its vectors are those of the new space.

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from io import IOBase
 from typing import Any, Literal, TypeVar, assert_never
 
+from pydantic import TypeAdapter
+
 from keepwell import CitationPart, DataPart, MediaPart, Part, ReasoningPart, TextPart, ToolCall, ToolCallPart, codec
 from llama_index.core.base.llms.types import (
     AudioBlock,
@@ -24,7 +26,6 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
     VideoBlock,
 )
-from pydantic import TypeAdapter
 
 T = TypeVar("T")
 
@@ -129,7 +130,7 @@ def stream_bytes(stream: IOBase) -> bytes | None:
     try:
         place = stream.tell()
         stream.seek(0)
-        data = stream.read()  # type: ignore[attr-defined]  # every concrete stream has it
+        data = stream.read()
         stream.seek(place)
     except (OSError, ValueError) as error:
         _log.warning("the bytes of a stream are lost, because it cannot be read: %s", error)

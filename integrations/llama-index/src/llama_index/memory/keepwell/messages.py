@@ -17,10 +17,9 @@ from typing import Any
 import llama_index.core
 
 # An image in `additional_kwargs` is revived only where its class is imported already.
-import llama_index.core.schema  # noqa: F401
+import llama_index.core.schema
 from keepwell import Message, Native, Part, ToolCall, ToolCallPart, codec, errors
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
-
 from llama_index.memory.keepwell.blocks import PREFIX, block_of, call_of, fresh, part_of, tool_call_block
 from llama_index.memory.keepwell.native import dump_block, load_block
 
@@ -108,7 +107,8 @@ def _legacy_calls(about: Mapping[str, Any]) -> list[ToolCall]:
 def _legacy_call(call: object) -> ToolCall | None:
     inner = _field(call, "function") or call
     name = _field(inner, "name") or _field(call, "tool_name")
-    args = next((a for a in (_field(inner, "arguments"), _field(call, "tool_kwargs")) if a is not None), {})
+    given = _field(inner, "arguments")
+    args = (_field(call, "tool_kwargs") or {}) if given is None else given
     known = _field(call, "id") or _field(call, "tool_id")
     return call_of(known if isinstance(known, str) else None, name, args) if isinstance(name, str) else None
 

@@ -12,6 +12,8 @@ from io import IOBase
 from pathlib import Path
 from typing import Any, TypeAlias, cast, get_args
 
+from pydantic import AnyUrl
+
 from keepwell import MediaPart, Part, TextPart
 from llama_index.core.base.llms.types import (
     AudioBlock,
@@ -22,8 +24,6 @@ from llama_index.core.base.llms.types import (
     TextBlock,
     VideoBlock,
 )
-from pydantic import AnyUrl
-
 from llama_index.memory.keepwell.blocks import binary_field, fresh, part_of, placeholder, stream_bytes
 
 Dump: TypeAlias = dict[str, Any]
@@ -56,7 +56,7 @@ def dump_block(block: BaseContentBlock, part: Part | None = None) -> Dump | None
     return dump
 
 
-def load_block(dump: Dump | None, part: Part) -> BaseContentBlock:
+def load_block(dump: Dump | None, part: Part) -> ContentBlock:
     """Give the block that was dumped, or words in its place where LlamaIndex would refuse it: a file is gone.
 
     Raises:
@@ -66,7 +66,7 @@ def load_block(dump: Dump | None, part: Part) -> BaseContentBlock:
         if not isinstance(part, TextPart):
             raise UnreadableError("a part that is no text has no native form")
         return TextBlock(text=part.text)
-    return _load(dump, part)
+    return cast("ContentBlock", _load(dump, part))  # what the message has, LlamaIndex put there
 
 
 def _load(dump: object, part: Part | None) -> BaseContentBlock:
