@@ -84,10 +84,42 @@ def database(server: EmbeddedServer, template: str) -> Iterator[str]:
         admin.execute(f"drop database {name} with (force)")
 
 
+@pytest.fixture(scope="session")
+def worker_database(server: EmbeddedServer, template: str) -> str:
+    """Give the name of a database that the tests of this worker use one after the other."""
+    name = f"worker_{uuid.uuid4().hex}"
+    with psycopg.connect(server.admin_dsn, autocommit=True) as admin:
+        admin.execute(f"create database {name} template {template}")
+    return name
+
+
 @pytest.fixture
-def dsn(server: EmbeddedServer, database: str) -> str:
-    """Give the DSN of a fresh database, for the role that policies bind."""
-    return make_conninfo(server.dsn, dbname=database)
+def emptied_database(server: EmbeddedServer, worker_database: str) -> str:
+    """Give the worker's database with nothing in its tables: 20 ms, where a new database takes up to 500."""
+    with psycopg.connect(make_conninfo(server.admin_dsn, dbname=worker_database), autocommit=True) as admin:
+        admin.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s and pid <> pg_backend_pid()",
+            [worker_database],
+        )
+        tables = admin.execute(
+            "select string_agg(format('keepwell.%I', tablename), ', ') from pg_tables"
+            " where schemaname = 'keepwell' and tablename <> 'migration'"
+        ).fetchone()
+        assert tables is not None
+        admin.execute(f"truncate {tables[0]} restart identity")
+    return worker_database
+
+
+@pytest.fixture
+def dsn(request: pytest.FixtureRequest, server: EmbeddedServer) -> str:
+    """Give the DSN of an empty database, for the role that policies bind.
+
+    It is a new one where the test also asks for its name or for its owner's DSN, because such a test may change
+    more than rows.
+    """
+    new = {"database", "admin_dsn"} & set(request.fixturenames)
+    name = request.getfixturevalue("database" if new else "emptied_database")
+    return make_conninfo(server.dsn, dbname=name)
 
 
 @pytest.fixture

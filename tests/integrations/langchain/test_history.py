@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import pickle
 import subprocess
 import sys
 import warnings
@@ -169,6 +170,12 @@ def test_the_thread_is_at_hand(memory: Memory) -> None:
     assert history.thread.messages(last=1)[0].id == "b"
 
 
+def test_it_travels_without_its_store(memory: Memory) -> None:
+    """A pickled history names its store and finds it again."""
+    history_of(memory).add_user_message("hi")
+    assert words(pickle.loads(pickle.dumps(history_of(memory))).messages) == ["hi"]  # noqa: S301 - our own bytes
+
+
 def test_ids_that_name_nobody_are_refused() -> None:
     """A history without an owner is refused at once, before any store is opened."""
     with pytest.raises(errors.InvalidScope):
@@ -230,8 +237,9 @@ def test_what_cannot_be_written_is_held_and_written_later(
     assert memory.holding.held == 2
     outage.end()
     assert words(history_of(memory).messages) == ["one", "two", "three"]
+    assert memory.status().held == 2
     history_of(memory).add_user_message("four")
-    assert memory.holding.held == 0
+    assert memory.status().held == 0
     assert words(history_of(memory).messages) == ["one", "two", "three", "four"]
     assert [message.text for message in history_of(memory).thread.messages()] == ["one", "two", "three", "four"]
 

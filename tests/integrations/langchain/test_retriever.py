@@ -14,6 +14,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.messages import HumanMessage
 from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import ConfigurableField
 from langchain_tests.integration_tests import RetrieversIntegrationTests
 from pydantic import ValidationError
 
@@ -120,6 +121,15 @@ def test_a_changed_owner_counts_at_once(said: Memory) -> None:
     ada = KeepwellRetriever(memory=said, user_id="ada", k=50)
     bob = ada.model_copy(update={"user_id": "bob"})
     assert texts(bob.invoke("peanuts")) == ["I hate peanuts, says Bob."]
+
+
+def test_a_configured_retriever_looks_where_it_is_told(said: Memory) -> None:
+    """LangChain's configurable fields reach the retriever: whose memory, and how much of it."""
+    configurable = KeepwellRetriever(memory=said, user_id="ada", k=50).configurable_fields(
+        user_id=ConfigurableField(id="user"), k=ConfigurableField(id="k")
+    )
+    assert texts(configurable.invoke("peanuts", {"configurable": {"user": "bob"}})) == ["I hate peanuts, says Bob."]
+    assert len(configurable.invoke("peanuts", {"configurable": {"k": 2}})) == 2
 
 
 def test_filters_bound_what_is_found(said: Memory) -> None:

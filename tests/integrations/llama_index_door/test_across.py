@@ -29,9 +29,10 @@ from llama_index.core.base.llms.types import (
     VideoBlock,
 )
 
-from keepwell import Message, codec
+from keepwell import Memory, Message, codec
+from langchain_keepwell import KeepwellChatMessageHistory
 from langchain_keepwell import messages as langchain
-from llama_index.memory.keepwell import to_chat_message, to_message
+from llama_index.memory.keepwell import KeepwellMemory, to_chat_message, to_message
 
 FIELDS = ("role", "name", "parts", "tool_calls", "tool_call_id", "metadata", "native")
 DATA = base64.b64encode(b"hello").decode()
@@ -204,3 +205,20 @@ def test_llama_indexs_blocks_in_langchain() -> None:
     assert isinstance(seen, AIMessage)
     assert seen.tool_calls == [CALL]
     assert to_chat_message(kept) == message
+
+
+def test_one_conversation_through_both_doors(memory: Memory) -> None:
+    """What each framework adds, the other reads at once, in order; each reads back its own exactly."""
+    theirs = KeepwellChatMessageHistory("holiday", memory=memory, user_id="ada")
+    ours = KeepwellMemory.from_defaults(memory=memory, user_id="ada", session_id="holiday")
+    asked = [HumanMessage("hi", id="h1"), AIMessage("", tool_calls=[CALL], id="a1")]
+    theirs.add_messages(asked)
+    answered = [_chat("tool", _text("hot"), tool_call_id="c1"), _chat("assistant", _text("Tea is hot."))]
+    ours.put_messages(answered)
+    seen = theirs.messages
+    assert seen[:2] == asked
+    assert [type(message) for message in seen[2:]] == [ToolMessage, AIMessage]
+    assert ours.get_all() == ours.get() == [_chat("user", _text("hi")), _chat("assistant", CALLED), *answered]
+    ours.set([*ours.get_all(), _chat("user", _text("thanks"))])
+    assert theirs.messages[:2] == asked
+    assert theirs.messages[-1].content == "thanks"

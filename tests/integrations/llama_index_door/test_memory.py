@@ -127,7 +127,9 @@ def test_the_question_is_not_put_in_twice(chat: KeepwellMemory) -> None:
     "message",
     [
         calling("c1", "c2"),
-        ChatMessage(role="assistant", blocks=[ThinkingBlock(content="hm"), TextBlock(text="a"), ImageBlock(image=b"x")]),
+        ChatMessage(
+            role="assistant", blocks=[ThinkingBlock(content="hm"), TextBlock(text="a"), ImageBlock(image=b"x")]
+        ),
         ChatMessage("a", additional_kwargs={"thought_signatures": [b"\x00\xff"], "t": (1, 2), "far": math.inf}),
         user("nul \x00 and half a pair \ud800"),
     ],
@@ -324,7 +326,9 @@ def test_a_call_stays_with_its_answer(small: Callable[..., KeepwellMemory]) -> N
         chat.put_messages([user("first"), calling("a"), answer("a"), assistant("one")])
         chat.put_messages([user("second"), calling("b", "c"), answer("b"), answer("c"), assistant("two")])
         window = chat.get()
-        called = {block.tool_call_id for message in window for block in message.blocks if block.block_type == "tool_call"}
+        called = {
+            block.tool_call_id for message in window for block in message.blocks if block.block_type == "tool_call"
+        }
         answered = {message.additional_kwargs["tool_call_id"] for message in window if message.role == "tool"}
         assert called == answered
         assert (window[0].role, window[-1].content) == ("user", "two")
@@ -366,7 +370,9 @@ def test_a_call_that_nobody_answered_is_left_out(chat: KeepwellMemory, memory: M
     assert len(chat.get()[1].blocks) == 2
     chat.put_messages([user("and now?"), calling("c")])
     window = chat.get()
-    assert [[block.tool_call_id for block in message.blocks if block.block_type == "tool_call"] for message in window] == [
+    assert [
+        [block.tool_call_id for block in message.blocks if block.block_type == "tool_call"] for message in window
+    ] == [
         [],
         ["a"],
         [],

@@ -17,18 +17,20 @@ import numpy as np
 from purgatory import AsyncCircuitBreakerFactory, SyncCircuitBreakerFactory
 from purgatory.domain.model import OpenedState
 
-from keepwell.errors import EmbedderFailed, EmbedderMismatch
+from keepwell.errors import EmbedderFailed, EmbedderMismatch, KeepwellError
 from keepwell.memory.opened import Opened
 from keepwell.providers.embedding import Embedder, Vectors, unit
 from keepwell.recall.cache import SnapshotCache
 from keepwell.recall.tokens import Counter
-from keepwell.storage.base import ActiveSpace, Appended, OpenSpace, Record, Space, Write
+from keepwell.storage.base import ActiveSpace, Appended, OpenSpace, PostTerms, Record, Space, Write
 from keepwell.work import embed_appended
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Script: TypeAlias = Generator[Write[Any], Any, R]
 _log = logging.getLogger("keepwell.memory")
+POST_EVERY = 256
+"""A thread's postings are brought up to date when its ``seq`` passes a multiple of this."""
 _FAILURES, _REST_SECONDS = 5, 30.0
 
 
@@ -107,9 +109,26 @@ class Engine:
         self._space = None
 
     def after_append(self, appended: Appended) -> None:
-        """Make the vectors of an append where the embedder is in this process; a failure leaves them due."""
+        """Do what follows an append's commit: vectors by an embedder in this process, and postings now and then.
+
+        A failure leaves them due.
+        """
+        if appended.written:
+            self._embed(appended)
+            self._post(appended)
+
+    def _post(self, appended: Appended) -> None:
+        places = [message.seq or 0 for message in appended.written.values()]
+        if (min(places) - 1) // POST_EVERY == max(places) // POST_EVERY:
+            return
+        try:
+            self.record.write(PostTerms(appended.thread))
+        except KeepwellError:
+            _log.warning("the postings of a thread wait for the next drain", exc_info=True)
+
+    def _embed(self, appended: Appended) -> None:
         embedder = self.models.embedder
-        if embedder is None or not appended.written:
+        if embedder is None:
             return
         try:
             space = self.space()

@@ -90,7 +90,7 @@ def _to_message(message: BaseMessage) -> Message:
     neutral = Message(
         role=_role(whole),
         parts=(*_reasoning(whole), *parts_of(_fresh(whole.content), calls)),
-        name=whole.name,
+        name=whole.name or None,
         tool_calls=calls,
         tool_call_id=(whole.tool_call_id or None) if isinstance(whole, ToolMessage) else None,
         metadata={"status": "error"} if isinstance(whole, ToolMessage) and whole.status == "error" else {},

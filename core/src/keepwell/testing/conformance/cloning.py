@@ -182,8 +182,8 @@ class CloningConformance(StoreConformance):
 
     def test_move_between_owners_of_one_user(self, record: Record) -> None:
         """A thread can move from a person to one of that person's agents, and the person still sees it."""
-        helper = Owner("ada", "cook", "")
+        cook = Owner("ada", "cook", "")
         say(record, "one")
-        record.write(MoveThread(ADA, "t", helper))
-        assert texts(read(record, owner=helper)) == ["one"]
-        assert [thread.owner for thread in threads_of(record, ADAS)] == [helper]
+        record.write(MoveThread(ADA, "t", cook))
+        assert texts(read(record, owner=cook)) == ["one"]
+        assert [thread.owner for thread in threads_of(record, ADAS)] == [cook]

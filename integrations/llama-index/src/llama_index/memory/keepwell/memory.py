@@ -346,8 +346,10 @@ class KeepwellMemory(BaseMemory):
 
     def _exchange(self, thread: ScopedThread, gone: Sequence[Message], new: Sequence[Message]) -> None:
         memory = self._open()
+        written = [message for message in gone if message.seq is not None]  # the others are held
         with memory.transaction() as connection:
-            thread.delete(*gone, connection=connection)
+            if written:
+                thread.delete(*written, connection=connection)
             thread.append(*new, connection=connection)
         memory.holding.discard(thread)
 

@@ -1,0 +1,32 @@
+"""Run the measurements: all of them, or those named on the command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from benchmarks import waiting, reading, weight, writing
+from benchmarks.ground import Ground, ground
+
+ALL: dict[str, Callable[[Ground], None]] = {
+    "append-one": writing.one_message,
+    "append-many": writing.many_messages,
+    "read": reading.last_twenty,
+    "recall": reading.recalls,
+    "async": waiting.asynchronous,
+    "weight": weight.weigh,
+}
+
+
+def main() -> None:
+    """Run what was asked for."""
+    wanted = sys.argv[1:] or list(ALL)
+    if unknown := set(wanted) - set(ALL):
+        raise SystemExit(f"unknown: {', '.join(sorted(unknown))}; there are: {', '.join(ALL)}")
+    with ground() as place:
+        place.role("synchronous_commit = off")
+        for name in wanted:
+            ALL[name](place)
+
+
+main()
