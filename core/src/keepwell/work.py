@@ -63,7 +63,11 @@ def embed_due(record: Record, space: Space, embedder: Embedder) -> int:
 def embed_appended(record: Record, space: Space, embedder: Embedder, appended: Appended) -> bool:
     """Make the vectors of an append right after its commit; False where the space is not in use any more."""
     written = appended.written
-    texts = [DueText(key, appended.thread, m.seq or 0, m.text) for key, m in written.items() if m.text.strip()]
+    texts = [
+        DueText(key, appended.thread, message.seq or 0, message.text, appended.version)
+        for key, message in written.items()
+        if message.text.strip()
+    ]
     places = sorted(message.seq or 0 for message in written.values())
     whole = bool(places) and places[-1] - places[0] + 1 == len(places)
     done: dict[UUID, tuple[int, int]] = {appended.thread: (places[0], places[-1])} if whole else {}
@@ -96,10 +100,11 @@ def _missing(record: Record, space: Space) -> Iterable[Sequence[DueText]]:
 
 def vectors_of(texts: Sequence[DueText], embedder: Embedder) -> tuple[VectorRow, ...]:
     """Give the unit vectors of texts, a row a chunk."""
-    pieces = [(text.message, number, piece) for text in texts for number, piece in enumerate(chunks(text.text))]
+    pieces = [(text, number, piece) for text in texts for number, piece in enumerate(chunks(text.text))]
     if not pieces:
         return ()
     matrix = unit(embedder.embed([piece for _, _, piece in pieces]), embedder.dimension, len(pieces))
     return tuple(
-        VectorRow(message, number, row) for (message, number, _), row in zip(pieces, matrix, strict=True)
+        VectorRow(text.message, number, row, text.version)
+        for (text, number, _), row in zip(pieces, matrix, strict=True)
     )

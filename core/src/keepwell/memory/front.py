@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool
 
 _MEGABYTE = 2**20
+_log = logging.getLogger("keepwell.memory")
 _open_stores = Registry()
 _named: dict[tuple[str, str], Memory] = {}
 
@@ -43,6 +45,7 @@ class Status:
     place: str
     embedder: str | None
     held: int
+    lost: int
     snapshots: int
     snapshot_bytes: int
     record: TenantStatus
@@ -67,6 +70,7 @@ class Status:
             ("waiting for vectors", record.due),
             ("waiting since", record.oldest_due or "-"),
             ("held in this process", self.held),
+            ("given up in this process", self.lost),
             ("scopes in this process", f"{self.snapshots} ({self.snapshot_bytes / _MEGABYTE:.1f} MB)"),
         ]
 
@@ -240,6 +244,7 @@ class Memory:
             self._opened.store.name,
             None if embedder is None else embedder.model,
             self.holding.held,
+            self.holding.lost,
             len(engine.cache),
             engine.cache.nbytes,
             engine.record.read(ReadStatus()),
@@ -272,6 +277,8 @@ class Memory:
         """Let go of the store; the last memory of a store closes its connections. A second time does nothing."""
         if self._live_engine is None:
             return
+        if self.holding.held and self.holding.retry():
+            _log.error("%d messages that were held are lost with this memory: the store did not take them", self.holding.held)
         self._live_engine.cache.clear()
         self._live_engine = None
         if _named.get((self.name, self.tenant)) is self:

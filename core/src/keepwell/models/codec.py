@@ -116,9 +116,14 @@ _TAGGED: list[tuple[type | tuple[type, ...], str, Callable[[Any], Json]]] = [
     (Decimal, "decimal", str),
     (UUID, "uuid", str),
     (tuple, "tuple", lambda v: [encode(item) for item in v]),
-    (frozenset, "frozenset", lambda v: [encode(item) for item in v]),
-    (Set, "set", lambda v: [encode(item) for item in v]),
+    (frozenset, "frozenset", lambda v: _sorted(v)),
+    (Set, "set", lambda v: _sorted(v)),
 ]
+
+
+def _sorted(members: Set[object]) -> Json:
+    """Give the members of a set in one order, whatever their hashes are: equal values make equal text."""
+    return sorted((encode(member) for member in members), key=lambda member: json.dumps(member, sort_keys=True))
 
 
 def _encode_other(value: object) -> Json:

@@ -101,13 +101,15 @@ class Native(Value):
 
 
 V = TypeVar("V", bound=Value)
+_EVERY: set[str] = set()
+"""What values made by ``trusted`` say was set: they are compared by what they hold, not by how they were made."""
 
 
 def trusted(kind: type[V], fields: dict[str, Any]) -> V:
     """Give a value of fields that were checked before (all of them); a fifth of ``model_construct``'s time."""
     value = kind.__new__(kind)
     object.__setattr__(value, "__dict__", fields)
-    object.__setattr__(value, "__pydantic_fields_set__", set(fields))
+    object.__setattr__(value, "__pydantic_fields_set__", _EVERY)
     object.__setattr__(value, "__pydantic_extra__", None)
     object.__setattr__(value, "__pydantic_private__", None)
     return value

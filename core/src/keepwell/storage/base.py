@@ -36,11 +36,15 @@ class Read(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What an append did: every message with its ``seq``, and by key those that are new or changed."""
+    """What an append did: every message with its ``seq``, and by key those that are new or changed.
+
+    ``version`` marks this write of them, see :class:`VectorRow`.
+    """
 
     thread: UUID
     messages: tuple[Message, ...]
     written: Mapping[int, Message]
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,21 +278,30 @@ class FetchMessages(Read[dict[int, Found]]):
 
 @dataclass(frozen=True, slots=True)
 class VectorRow:
-    """One chunk's unit vector."""
+    """One chunk's unit vector.
+
+    ``version`` is that of the message which was embedded: where the message was written anew meanwhile the
+    vector is not kept. ``''`` is not compared.
+    """
 
     message: int
     chunk: int
     vector: NDArray[np.float32]
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PutVectors(Write[bool]):
-    """Keep vectors of messages that are there; False (and nothing kept) where the space is not in use."""
+    """Keep vectors of messages that are there as they were embedded; a message's chunks come together.
+
+    ``done`` gives, per thread, the span of ``seq`` (first, last) whose messages all have their vectors now; it
+    counts only where every row was kept. The answer tells whether the space is the one in use: vectors of one
+    that is being built are kept, of one that is not there they are not.
+    """
 
     space: int
     rows: tuple[VectorRow, ...]
     done: Mapping[UUID, tuple[int, int]] = field(default_factory=dict)
-    """Per thread, the span of ``seq`` (first, last) whose messages all have their vectors now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +323,7 @@ class DueText:
     thread: UUID
     seq: int
     text: str
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,11 +64,10 @@ def replace(walls: Walls, change: ReplaceMessage) -> Plan[Appended]:
         raise MessageNotFound(f"thread {change.thread!r} has no message {change.message.id!r}")
     new = draft(change.message, change.terms)
     seq, key, digest = known[new.message.id]
-    written = {}
-    if digest != new.digest:
-        yield from _rewrite(walls, key, new)
-        written = {key: _placed(new.message, seq)}
-    return Appended(rows[0][1], (_placed(new.message, seq),), written)
+    if digest == new.digest:
+        return Appended(rows[0][1], (_placed(new.message, seq),), {})
+    version = yield from _rewrite(walls, key, new)
+    return Appended(rows[0][1], (_placed(new.message, seq),), {key: _placed(new.message, seq)}, version)
 
 
 def _append_known(walls: Walls, change: AppendMessages) -> Plan[Appended]:
@@ -76,19 +75,21 @@ def _append_known(walls: Walls, change: AppendMessages) -> Plan[Appended]:
     drafts = _last_of_each_id(_drafts(change))
     known = yield from _known(walls, thread, [new.message.id for new in drafts])
     written: dict[int, Message] = {}
+    version = ""
     places: dict[str, int] = {ident: seq for ident, (seq, _, _) in known.items()}
     for new in drafts:
         if new.message.id in known and known[new.message.id][2] != new.digest:
             seq, key, _ = known[new.message.id]
-            yield from _rewrite(walls, key, new)
+            version = yield from _rewrite(walls, key, new)
             written[key] = _placed(new.message, seq)
     fresh = [new for new in drafts if new.message.id not in known]
     for batch in _batches(fresh):
         rows = yield _append_step(walls, change.owner, change.thread, batch)
         done = _appended(rows, batch)
+        version = done.version
         written.update(done.written)
         places.update((message.id, message.seq) for message in done.messages if message.seq is not None)
-    return Appended(thread, tuple(_placed(m, places[m.id]) for m in change.messages), written)
+    return Appended(thread, tuple(_placed(m, places[m.id]) for m in change.messages), written, version)
 
 
 def _known(walls: Walls, thread: UUID, ids: Sequence[str]) -> Plan[dict[str, tuple[int, int, str]]]:
@@ -96,9 +97,10 @@ def _known(walls: Walls, thread: UUID, ids: Sequence[str]) -> Plan[dict[str, tup
     return {ident: (seq, key, bytes(digest).hex()) for ident, seq, key, digest in rows}
 
 
-def _rewrite(walls: Walls, key: int, new: Draft) -> Plan[None]:
+def _rewrite(walls: Walls, key: int, new: Draft) -> Plan[str]:
+    """Write a message anew, and give the version of this write."""
     yield walls.step("keep_version", message=key)
-    yield walls.step(
+    ((version,),) = yield walls.step(
         "replace",
         message=key,
         body=new.body,
@@ -109,6 +111,7 @@ def _rewrite(walls: Walls, key: int, new: Draft) -> Plan[None]:
         created_at=new.message.created_at,
         length=new.length,
     )
+    return str(version)
 
 
 def _append_step(walls: Walls, owner: Owner, thread: str, drafts: Sequence[Draft]) -> Step:
@@ -149,7 +152,7 @@ def post(walls: Walls, change: PostTerms) -> Plan[int]:
 def _appended(rows: Sequence[tuple[Any, ...]], drafts: Sequence[Draft]) -> Appended:
     messages = tuple(_placed(new.message, row[1]) for new, row in zip(drafts, rows, strict=True))
     written = {row[2]: message for row, message in zip(rows, messages, strict=True)}
-    return Appended(rows[0][0], messages, written)
+    return Appended(rows[0][0], messages, written, rows[0][3])
 
 
 def _placed(message: Message, seq: int) -> Message:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
 from json.encoder import encode_basestring_ascii as _quote
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from keepwell.models import (
@@ -43,8 +42,7 @@ _PARTS: Mapping[str, type[Part]] = {  # type: ignore[valid-type]  # a union's me
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A message as it is written: texts of JSON, and the digest of what it says."""
 
     message: Message
@@ -85,7 +83,7 @@ def draft(message: Message, terms: str) -> Draft:
 def _body(message: Message) -> str:
     parts = message.parts
     plain = len(parts) == 1 and isinstance(parts[0], TextPart) and not parts[0].extras
-    if plain and not (message.name or message.tool_calls or message.tool_call_id or message.metadata):
+    if plain and message.name is message.tool_call_id is None and not (message.tool_calls or message.metadata):
         return f'{{"role":{_quote(message.role)},"text":{_quote(parts[0].text)}}}'  # type: ignore[union-attr]
     body: dict[str, Any] = {"role": message.role}
     if plain:
@@ -104,7 +102,11 @@ def _body(message: Message) -> str:
 
 def _given(value: Part | ToolCall) -> dict[str, Any]:
     """Give the fields that say something; not ``model_dump``, which would take foreign objects apart."""
-    return {name: field for name, field in value.__dict__.items() if field is not None and field != {}}
+    return {
+        name: field
+        for name, field in value.__dict__.items()
+        if not (field is None and name != "args") and not (name == "extras" and not field)
+    }
 
 
 def message_of(row: MessageRow) -> Message:

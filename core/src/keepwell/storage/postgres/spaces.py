@@ -35,14 +35,15 @@ def open_space(walls: Walls, change: base.OpenSpace) -> Plan[base.Space]:
 
 def put(walls: Walls, change: base.PutVectors) -> Plan[bool]:
     """Keep vectors, and move the marks of their threads."""
-    yield walls.step(
+    kept = yield walls.step(
         "put_vectors",
         space=change.space,
         messages=[row.message for row in change.rows],
         chunks=[row.chunk for row in change.rows],
+        versions=[row.version for row in change.rows],
         vectors=FloatArray(np.concatenate([row.vector for row in change.rows]) if change.rows else np.empty(0)),
     )
-    done = change.done
+    done = change.done if len(kept) == len(change.rows) else {}
     yield walls.step(
         "advance",
         space=change.space,
@@ -67,14 +68,14 @@ def due(walls: Walls, query: base.FindDue) -> Plan[base.DueBatch]:
         # Where all were read the span reaches the thread's end, though its last messages may be deleted.
         last = rows[-1][1] if len(rows) == room else max([last_seq, *(row[1] for row in rows[-1:])])
         spans[key] = (after + 1, last)
-        texts += [base.DueText(message, key, seq, _text(body)) for message, seq, body, done in rows if not done]
+        texts += [base.DueText(row[0], key, row[1], _text(row[2]), row[3]) for row in rows if not row[4]]
     return base.DueBatch(tuple(texts), spans)
 
 
 def missing(walls: Walls, query: base.FindMissing) -> Plan[tuple[base.DueText, ...]]:
     """Give messages that lack a vector in a space."""
     rows = yield walls.step("missing_vectors", space=query.space, after=query.after, limit=query.limit)
-    return tuple(base.DueText(key, thread, seq, _text(body)) for key, thread, seq, body in rows)
+    return tuple(base.DueText(key, thread, seq, _text(body), version) for key, thread, seq, body, version in rows)
 
 
 def switch(walls: Walls, change: base.SwitchSpace) -> Plan[None]:

@@ -22,9 +22,9 @@ with batch as materialized (
     select %(tenant)s, %(user_id)s, %(agent_id)s, %(run_id)s, t.key, t.base + b.n, b.id, b.body::json, b.native::json,
         b.labels::jsonb, decode(b.digest, 'hex'), b.terms, b.created_at
     from thread t cross join batch b
-    returning key, seq
+    returning key, seq, written_by
 )
-select t.key, m.seq, m.key from thread t cross join message m order by m.seq
+select t.key, m.seq, m.key, m.written_by::text from thread t cross join message m order by m.seq
 
 -- name: append_one
 -- Put one message at the end of a thread, made where it is missing; what append does, with less to take apart.
@@ -45,7 +45,7 @@ insert into {schema}.message as m
 select %(tenant)s, %(user_id)s, %(agent_id)s, %(run_id)s, t.key, t.last_seq, %(id)s, %(body)s::json,
     %(native)s::json, %(labels)s::jsonb, %(digest)s, %(terms)s, %(created_at)s
 from thread t
-returning m.thread, m.seq, m.key
+returning m.thread, m.seq, m.key, m.written_by::text
 
 -- name: hold_by_key
 -- Hold a thread's row, and give how far its postings reach.
@@ -123,6 +123,7 @@ with message as (
 )
 update {schema}.thread t set length = t.length + %(length)s::bigint, updated_at = clock_timestamp()
 from message m where @wall(t) and t.key = m.thread
+returning pg_current_xact_id()::text
 
 -- name: delete_messages
 -- Remove messages of threads (all, or those with these ids) with all that hangs on them, and count each kind.

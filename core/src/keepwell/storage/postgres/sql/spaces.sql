@@ -20,12 +20,14 @@ where @wall(s) and s.key = %(space)s
 insert into {schema}.vector (tenant, user_id, agent_id, run_id, space, message, chunk, embedding)
 select %(tenant)s, m.user_id, m.agent_id, m.run_id, s.key, m.key, i.chunk,
     (%(vectors)s::real[])[(i.n - 1) * s.dimension + 1 : i.n * s.dimension]::{vector}
-from unnest(%(messages)s::bigint[], %(chunks)s::integer[]) with ordinality as i (message, chunk, n)
-join {schema}.message m on m.key = i.message
+from unnest(%(messages)s::bigint[], %(chunks)s::integer[], %(versions)s::text[])
+    with ordinality as i (message, chunk, version, n)
+join {schema}.message m on m.key = i.message and (i.version = '' or m.written_by = i.version::xid8)
 join {schema}.space s on s.key = %(space)s
 where @wall(m) and @wall(s)
 on conflict (message, space, chunk) do update set
     embedding = excluded.embedding, written_by = pg_current_xact_id()
+returning 1
 
 -- name: advance
 -- Move the marks of threads past what was embedded without a gap, in the active space.
@@ -44,7 +46,7 @@ order by t.updated_at limit %(limit)s
 
 -- name: due_messages
 -- Give messages of a thread after a place, each with whether it has its vector in a space (or no words).
-select m.key, m.seq, m.body, m.terms = '' or exists (
+select m.key, m.seq, m.body, m.written_by::text, m.terms = '' or exists (
     select 1 from {schema}.vector v where @wall(v) and v.message = m.key and v.space = %(space)s
 )
 from {schema}.message m where @wall(m) and m.thread = %(key)s and m.seq > %(after)s
@@ -52,7 +54,7 @@ order by m.seq limit %(limit)s
 
 -- name: missing_vectors
 -- Give messages with words that lack a vector in a space, by key.
-select m.key, m.thread, m.seq, m.body from {schema}.message m
+select m.key, m.thread, m.seq, m.body, m.written_by::text from {schema}.message m
 where @wall(m) and m.key > %(after)s and m.terms <> '' and not exists (
     select 1 from {schema}.vector v where @wall(v) and v.message = m.key and v.space = %(space)s
 )
