@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 import shutil
 import statistics
 import tempfile
@@ -20,12 +22,11 @@ from keepwell.storage.postgres import embedded
 from keepwell.storage.postgres.embedded import EmbeddedServer
 from keepwell.storage.postgres.schema import migrate
 
-WORDS = (
-    "market saturday tomato peach basil paris clock seven bread sister garden bicycle river letter violin winter"
-    " doctor station recipe mountain coffee window painting marathon holiday language engine forest ticket museum"
-    " birthday lemon harbour journey concert kitchen library meadow planet quarter shelter teacher umbrella village"
-).split()
-"""Some words; messages are made of them and of numbers, so that terms repeat as they do in talk."""
+_SYLLABLES = "ba ce di fo gu ha je ki lo mu na pe qui ro su ta ve wi xo yu".split()
+VOCABULARY = [a + b + c for a in _SYLLABLES for b in _SYLLABLES for c in _SYLLABLES]
+"""8,000 words that no list of empty words has."""
+_FREQUENCY = list(itertools.accumulate(1 / (rank + 10) for rank in range(len(VOCABULARY))))
+"""How often each is used, added up: as Zipf found for words of a language."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,8 @@ def _database(server: EmbeddedServer) -> Ground:
 
 
 def sentence(number: int, length: int = 14) -> str:
-    """Give a sentence of known words, the same for the same number."""
-    picked = (WORDS[(number * 7 + place * place * 13 + number // 11) % len(WORDS)] for place in range(length - 1))
-    return f"{' '.join(picked)} {number}"
+    """Give a sentence of words as frequent as words are, the same for the same number."""
+    return " ".join(random.Random(number).choices(VOCABULARY, cum_weights=_FREQUENCY, k=length))
 
 
 def medians(*actions: Callable[[], object], rounds: int = 1000, warm: int = 30) -> list[float]:

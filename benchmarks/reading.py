@@ -98,13 +98,13 @@ def _is_exact(memory: Memory, ada: ScopedMemory) -> bool:
     space = engine.space()
     assert space is not None
     delta = engine.record.read(LoadScope(ada.scope, space.key, None))
-    vector = engine.question_vector("the garden and the violin")
+    vector = engine.question_vector("baceba dibafo guloha")
     cosines = delta.vectors.matrix @ vector
     best = set(delta.vectors.keys[np.argsort(-cosines)[:10]].tolist())
     snapshot = Snapshot(delta)
     shares = snapshot.similarities(vector)
     mine = set(snapshot.keys[np.argsort(-shares)[:10]].tolist())
-    asked = Question(vector, tuple(analyse("garden violin").split()), time.time())
+    asked = Question(vector, tuple(analyse("baceba dibafo").split()), time.time())
     return best == mine and len(rank(snapshot, asked, 10)) == 10  # noqa: PLR2004 - ten were asked for
 
 

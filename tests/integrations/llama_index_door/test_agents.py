@@ -47,6 +47,7 @@ class Script:
         self.shown: list[list[ChatMessage]] = []
 
     def __call__(self, messages: Sequence[ChatMessage], **options: Any) -> ChatMessage:
+        """Give the next answer, or raise it."""
         self.shown.append([message.model_copy(deep=True) for message in messages])
         answer = next(self.answers)
         if isinstance(answer, Exception):
@@ -55,7 +56,7 @@ class Script:
 
     @property
     def model(self) -> MockFunctionCallingLLM:
-        """The model for LlamaIndex."""
+        """Give the model for LlamaIndex."""
         return MockFunctionCallingLLM(response_generator=self, is_chat_model=True)
 
 

@@ -433,6 +433,19 @@ def test_words_that_are_still_to_be_stored_are_recalled_for(make: Callable[..., 
 
 
 @pytest.mark.usefixtures("elsewhere")
+def test_what_is_recalled_stays_with_the_person_s_message(make: Callable[..., KeepwellMemory]) -> None:
+    """While the turn is open, whatever is asked for, and after it was answered, no instruction is made up."""
+    chat = make()
+    chat.put(user("Priya visits us on Sunday."))
+    (carrier,) = chat.get(input="which peanuts may she eat?")
+    assert (carrier.role, PEANUTS in (carrier.blocks[0].text)) == ("user", True)
+    chat.put_messages([assistant("Good."), user("which peanuts may she eat?"), assistant("none")])
+    window = chat.get()
+    assert [message.role for message in window] == ["user", "assistant"] * 2
+    assert PEANUTS in window[2].blocks[0].text
+
+
+@pytest.mark.usefixtures("elsewhere")
 def test_nothing_is_put_in_where_nothing_is_found(make: Callable[..., KeepwellMemory]) -> None:
     """Without a recollection, without words to recall for, and with a limit of 0, messages are as they were."""
     stranger = make(user_id="bob")

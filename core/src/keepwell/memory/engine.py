@@ -11,19 +11,20 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
-from purgatory import AsyncCircuitBreakerFactory, SyncCircuitBreakerFactory
-from purgatory.domain.model import OpenedState
-
 from keepwell.errors import EmbedderFailed, EmbedderMismatch, KeepwellError
 from keepwell.memory.opened import Opened
 from keepwell.providers.embedding import Embedder, Vectors, unit
+from keepwell.recall.analysis import analyse
 from keepwell.recall.cache import SnapshotCache
 from keepwell.recall.tokens import Counter
 from keepwell.storage.base import ActiveSpace, Appended, OpenSpace, PostTerms, Record, Space, Write
 from keepwell.work import embed_appended
+
+if TYPE_CHECKING:
+    from purgatory import AsyncCircuitBreakerFactory, SyncCircuitBreakerFactory
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,10 +58,10 @@ class Engine:
         self.models = models
         self.record: Record = opened.store.record(tenant)
         self.cache = SnapshotCache(cache_bytes)
-        self._async_breakers = AsyncCircuitBreakerFactory(default_threshold=_FAILURES, default_ttl=_REST_SECONDS)
-        self._breakers = SyncCircuitBreakerFactory(default_threshold=_FAILURES, default_ttl=_REST_SECONDS)
+        self._breakers, self._async_breakers = _breakers()
         self._space: Space | None = None
         self._opening = threading.Lock()
+        analyse("ready")
         self._check_space()
 
     def perform(self, script: Script[R], connection: object = None) -> R:
@@ -189,12 +190,19 @@ def _as_embedder_failure() -> Iterator[None]:
         yield
     except EmbedderFailed:
         raise
-    except OpenedState:
-        raise EmbedderFailed(f"it failed {_FAILURES} times and rests for {_REST_SECONDS:g} s") from None
     except (TimeoutError, FutureTimeout):
         raise EmbedderFailed("it gave no answer in time") from None
     except Exception as error:
+        if type(error).__name__ == "OpenedState":  # the breaker's own, whose package is imported only when needed
+            raise EmbedderFailed(f"it failed {_FAILURES} times and rests for {_REST_SECONDS:g} s") from None
         raise EmbedderFailed(f"{type(error).__name__}: {error}") from error
+
+
+def _breakers() -> tuple[SyncCircuitBreakerFactory, AsyncCircuitBreakerFactory]:
+    import purgatory  # noqa: PLC0415 - not at the import of keepwell, which is to be quick
+
+    options = {"default_threshold": _FAILURES, "default_ttl": _REST_SECONDS}
+    return purgatory.SyncCircuitBreakerFactory(**options), purgatory.AsyncCircuitBreakerFactory(**options)
 
 
 def _drive(script: Script[R], write: Callable[[Write[Any]], Any]) -> R:

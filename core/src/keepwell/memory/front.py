@@ -23,12 +23,13 @@ from keepwell.models.scope import MAX_TENANT_BYTES, check_id
 from keepwell.providers.bundled import BundledEmbedder, is_installed
 from keepwell.providers.embedding import Embedder, embedder_of
 from keepwell.recall.tokens import Counter, estimate
-from keepwell.settings import Settings, read_settings
 from keepwell.storage.base import ReadStatus, Store, TenantStatus
 from keepwell.work import Drained, Progress, drain, reembed
 
 if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool
+
+    from keepwell.settings import Settings
 
 _MEGABYTE = 2**20
 _log = logging.getLogger("keepwell.memory")
@@ -123,7 +124,7 @@ class Memory:
             EmbedderMismatch: the store's vectors are of another model.
             UsageError: the arguments contradict each other.
         """
-        settings = read_settings()
+        settings = _settings()
         if sum(given is not None for given in (dsn, path, pool)) > 1:
             raise UsageError("give one of dsn, path and pool")
         place = _Place(
@@ -165,7 +166,7 @@ class Memory:
     ) -> Memory:
         """Give the memory of a store that you made yourself, for tests and for backends of your own."""
         opened = _open_stores.take(("over", id(store)), lambda: Opened(store, ("over", id(store))))
-        models = Models(_embedder(embedder), token_counter, read_settings().embed_seconds)
+        models = Models(_embedder(embedder), token_counter, _settings().embed_seconds)
         return cls(opened, Engine(opened, tenant, models, snapshot_bytes), name)
 
     def __repr__(self) -> str:
@@ -299,7 +300,7 @@ class Memory:
 
 def default_memory() -> Memory:
     """Give the memory of the settings, opened once in this process."""
-    return open_named("default", read_settings().tenant)
+    return open_named("default", _settings().tenant)
 
 
 def open_named(name: str, tenant: str) -> Memory:
@@ -311,7 +312,7 @@ def open_named(name: str, tenant: str) -> Memory:
     known = _named.get((name, tenant))
     if known is not None:
         return known
-    settings = read_settings()
+    settings = _settings()
     if name == "default":
         return Memory.open(tenant=tenant)
     dsn = settings.stores.get(name) or settings.stores.get(name.lower())
@@ -362,6 +363,12 @@ class _Place:
             server.release()
             raise
         return Opened(store, self.key(), at_close=server.release)
+
+
+def _settings() -> Settings:
+    from keepwell.settings import read_settings  # noqa: PLC0415 - not at the import of keepwell, which is to be quick
+
+    return read_settings()
 
 
 def _embedder(given: Any) -> Embedder | None:  # noqa: ANN401 - as in Memory.open

@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
-from functools import lru_cache
-
-import snowballstemmer
+from functools import cache, lru_cache
+from typing import Any
 
 MAX_TERM = 64
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
@@ -27,7 +26,6 @@ _EMPTY = frozenset(
     " them then there these they this those through to too under until up ve very was we were what when where which"
     " while who whom why will with would you your".split()
 )
-_stemmer = snowballstemmer.stemmer("english")
 _stemming = threading.Lock()
 
 
@@ -62,4 +60,12 @@ def _terms_of_run(run: str) -> list[str]:
 def _stem(word: str) -> str:
     # The stemmer keeps its work in itself, so threads take turns; the cache above makes that rare.
     with _stemming:
-        return str(_stemmer.stemWord(word[:MAX_TERM]))
+        return str(_stemmer().stemWord(word[:MAX_TERM]))
+
+
+@cache
+def _stemmer() -> Any:  # noqa: ANN401 - the library has no types
+    # Imported at the first use: it brings the rules of thirty languages, a tenth of a second.
+    import snowballstemmer  # noqa: PLC0415
+
+    return snowballstemmer.stemmer("english")

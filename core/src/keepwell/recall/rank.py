@@ -75,7 +75,7 @@ def rank(
     spoken = [share > 0 for name, share in shares.items() if name != "recency"]
     if spoken:
         eligible &= np.logical_or.reduce(spoken)
-    total = np.sum(list(shares.values()), axis=0)
+    total = sum(shares.values(), start=np.zeros(snapshot.size, np.float32))
     best = _best(total, eligible, limit)
     ranks = {name: _ranks(share, eligible, best) for name, share in shares.items()} if explain else {}
     return [
@@ -96,12 +96,16 @@ def _shares(
     before, after = snapshot.links()
     if question.vector is not None:
         cosine = snapshot.similarities(question.vector)
-        shares["vector"] = weights.vector * cosine + weights.near_vector * _near(cosine, before, after)
+        shares["vector"] = np.float32(weights.vector) * cosine + np.float32(weights.near_vector) * _near(
+            cosine, before, after
+        )
     if question.terms:
         match = relative_bm25(snapshot, question.terms, statistics)
-        shares["keyword"] = weights.keyword * match + weights.near_keyword * _near(match, before, after)
-    age = np.maximum(0.0, question.now - snapshot.created[: snapshot.size]) / 86_400
-    shares["recency"] = (weights.recency * np.exp2(-age / weights.half_life)).astype(np.float32)
+        shares["keyword"] = np.float32(weights.keyword) * match + np.float32(weights.near_keyword) * _near(
+            match, before, after
+        )
+    halvings = ((snapshot.created[: snapshot.size] - question.now) / (86_400 * weights.half_life)).astype(np.float32)
+    shares["recency"] = np.float32(weights.recency) * np.exp2(np.minimum(halvings, 0))
     return shares
 
 
@@ -117,7 +121,7 @@ def relative_bm25(snapshot: Snapshot, terms: tuple[str, ...], statistics: Statis
         idf = math.log(1 + max(0.0, known.messages - frequency + 0.5) / (frequency + 0.5))
         full += idf
         rows, counts = snapshot.postings(term)
-        score[rows] += idf * counts * (K1 + 1) / (counts + norm[rows])
+        score[rows] += np.float32(idf * (K1 + 1)) * counts / (counts + norm[rows])
     return score / np.float32(FULL_MATCH * full) if full else score
 
 

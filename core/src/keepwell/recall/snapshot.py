@@ -34,6 +34,7 @@ class Snapshot:
         self.vectors = 0
         self._place: Ints = np.empty(0, np.int64)
         self.dead = 0
+        self._length = 0
         self._apply(delta)
 
     def update(self, delta: Delta) -> None:
@@ -72,19 +73,20 @@ class Snapshot:
     def postings(self, term: str) -> tuple[Ints, NDArray[np.float32]]:
         """Give the rows of living messages that have a term, and how often each has it."""
         rows, counts = self._postings.find(term)
+        if not self.dead:
+            return rows, counts
         living = self.alive[rows]
         return rows[living], counts[living]
 
     def statistics(self, terms: Iterable[str]) -> Statistics:
         """Give what BM25 needs of the scope."""
         frequencies = {term: len(self.postings(term)[0]) for term in terms}
-        alive = self.alive[: self.size]
-        return Statistics(int(alive.sum()), int(self.lengths[: self.size][alive].sum()), frequencies)
+        return Statistics(self.size - self.dead, self._length, frequencies)
 
     @property
     def nbytes(self) -> int:
         """About how much memory it takes."""
-        return self.matrix.nbytes + self.size * BYTES_PER_MESSAGE + int(self.lengths.sum()) * BYTES_PER_TERM
+        return self.matrix.nbytes + self.size * BYTES_PER_MESSAGE + self._length * BYTES_PER_TERM
 
     def links(self) -> tuple[Ints, Ints]:
         """Give each row's neighbours in its thread (size,), before and after; -1 where there is none."""
@@ -117,6 +119,7 @@ class Snapshot:
         row = self._index.pop(key, None)
         if row is not None:
             self.alive[row] = False
+            self._length -= int(self.lengths[row])
             self._place[: self.vectors][self._place[: self.vectors] == row] = -1
             self.dead += 1
             self._dirty = True
@@ -138,6 +141,7 @@ class Snapshot:
         self._index.update(zip(new.keys.tolist(), range(start, stop), strict=True))
         self._terms.extend(new.terms)
         self.lengths[rows] = self._postings.add(new.terms, start)
+        self._length += int(self.lengths[rows].sum())
         self._link_new(start, stop)
 
     def _make_room(self, size: int) -> None:
@@ -235,31 +239,41 @@ class Postings:
         self._ids.default_factory = self._ids.__len__
         self._starts: Ints = np.zeros(1, np.int64)
         self._rows: Ints = np.empty(0, np.int64)
+        self._counts: NDArray[np.float32] = np.empty(0, np.float32)
         self._later: defaultdict[str, list[int]] = defaultdict(list)
 
     def add(self, terms: tuple[str, ...], start: int) -> Ints:
         """Take in messages from row ``start`` on, and give how many terms each has."""
-        split = [words.split() for words in terms]
-        lengths = np.fromiter(map(len, split), np.int64, len(split))
         if start == 0:
-            self._sort(split, lengths)
-        else:
-            for row, words in enumerate(split, start=start):
-                for word in words:
-                    self._later[word].append(row)
-        return lengths
+            return self._sort(terms)
+        split = [words.split() for words in terms]
+        for row, words in enumerate(split, start=start):
+            for word in words:
+                self._later[word].append(row)
+        return np.fromiter(map(len, split), np.int64, len(split))
 
     def find(self, term: str) -> tuple[Ints, NDArray[np.float32]]:
         """Give the rows that have a term, in order, and how often."""
-        rows = self._later.get(term, [])
         number = self._ids.get(term)
-        block = self._rows[:0] if number is None else self._rows[self._starts[number] : self._starts[number + 1]]
-        together = np.concatenate([block, np.array(rows, np.int64)]) if rows else block
-        found, counts = np.unique(together, return_counts=True)
-        return found, counts.astype(np.float32)
+        block = slice(0, 0) if number is None else slice(self._starts[number], self._starts[number + 1])
+        rows, counts = self._rows[block], self._counts[block]
+        if later := self._later.get(term):
+            more, often = np.unique(later, return_counts=True)
+            rows = np.concatenate([rows, more])
+            counts = np.concatenate([counts, often.astype(np.float32)])
+        return rows, counts
 
-    def _sort(self, split: list[list[str]], lengths: Ints) -> None:
-        ids = np.fromiter((self._ids[word] for words in split for word in words), np.int64, int(lengths.sum()))
-        rows = np.repeat(np.arange(len(split)), lengths)
-        self._rows = rows[np.argsort(ids, kind="stable")]
-        self._starts = np.concatenate([[0], np.cumsum(np.bincount(ids, minlength=len(self._ids)))])
+    def _sort(self, terms: tuple[str, ...]) -> Ints:
+        """Number the terms, sort their places, and count repeats once and for all."""
+        words = " ".join(terms).split()
+        lengths = np.fromiter((words.count(" ") + 1 if words else 0 for words in terms), np.int64, len(terms))
+        ids = np.fromiter(map(self._ids.__getitem__, words), np.int64, len(words))
+        places = ids * len(terms) + np.repeat(np.arange(len(terms)), lengths)
+        places.sort()
+        first = np.ones(len(places), np.bool_)
+        first[1:] = places[1:] != places[:-1]
+        heads = np.flatnonzero(first)
+        numbers, self._rows = np.divmod(places[heads], max(1, len(terms)))
+        self._counts = np.diff(np.append(heads, len(places))).astype(np.float32)
+        self._starts = np.concatenate([[0], np.cumsum(np.bincount(numbers, minlength=len(self._ids)))])
+        return lengths

@@ -29,7 +29,8 @@ from keepwell.storage import base
 from keepwell.storage.postgres.runner import FloatArray, Plan
 from keepwell.storage.postgres.walls import Walls
 
-_NEWEST = 20
+_NEWEST = 5
+"""From how many threads, those changed last, the newest messages are candidates."""
 _ARRAY_HEAD = 20
 """Bytes before the first cell of a binary array: dimensions, null flag, element type, size, lower bound."""
 

@@ -59,7 +59,7 @@ create table {schema}.message (
     primary key (thread, seq),
     unique (thread, id)
 );
-create index message_written on {schema}.message (tenant, user_id, written_by);
+create index message_written on {schema}.message (user_id, tenant, written_by);
 
 -- What messages said before they were replaced.
 create table {schema}.version (
@@ -130,7 +130,7 @@ create table {schema}.vector (
     written_by xid8 not null default pg_current_xact_id(),
     primary key (message, space, chunk)
 );
-create index vector_written on {schema}.vector (tenant, user_id, space, written_by);
+create index vector_written on {schema}.vector (user_id, tenant, space, written_by);
 
 -- Marks of messages that went, or went to another owner, for readers that hold a scope; pruned after a day.
 create table {schema}.removal (
@@ -142,7 +142,7 @@ create table {schema}.removal (
     at timestamptz not null default clock_timestamp(),
     written_by xid8 not null default pg_current_xact_id()
 );
-create index removal_written on {schema}.removal (tenant, user_id, written_by);
+create index removal_written on {schema}.removal (user_id, tenant, written_by);
 
 -- The second wall: a row is there only for a transaction that carries its tenant, its owner's included.
 alter table {schema}.thread enable row level security, force row level security;

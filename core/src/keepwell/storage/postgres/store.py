@@ -202,11 +202,7 @@ class PostgresStore:
     def _check_rights(self, connection: Connection[Any]) -> None:
         if self._role is not None:
             return
-        allowed = ask(
-            connection,
-            "select has_schema_privilege(%s, 'usage') and has_table_privilege(%s, 'select, insert')",
-            [self._schema, sql.Identifier(self._schema, "message").as_string(None)],
-        )
+        allowed = ask(connection, _ALLOWED, [self._schema])
         if not allowed:
             raise NotPermitted(
                 f"{self.name}: this role may not use the tables of schema {self._schema!r}; let a privileged role "
@@ -214,6 +210,15 @@ class PostgresStore:
             )
 
 
+_ALLOWED = """
+select has_schema_privilege(n.oid, 'usage') and bool_and(
+    has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'insert')
+    and has_table_privilege(c.oid, 'update') and has_table_privilege(c.oid, 'delete')
+)
+from pg_namespace n join pg_class c on c.relnamespace = n.oid
+where n.nspname = %s and c.relkind = 'r' and c.relname <> 'migration'
+group by n.oid
+"""
 _GRANTED = """
 select r.rolname::text
 from pg_class c

@@ -40,7 +40,7 @@ create table {schema}.message (
     primary key (thread, seq),
     unique (thread, id)
 );
-create index message_written on {schema}.message (tenant, user_id, written_by);
+create index message_written on {schema}.message (user_id, tenant, written_by);
 
 create table {schema}.version (
     tenant text collate "C" not null,

@@ -34,7 +34,7 @@ create table {schema}.vector (
     written_by xid8 not null default pg_current_xact_id(),
     primary key (message, space, chunk)
 );
-create index vector_written on {schema}.vector (tenant, user_id, space, written_by);
+create index vector_written on {schema}.vector (user_id, tenant, space, written_by);
 
 create table {schema}.removal (
     tenant text collate "C" not null,
@@ -45,7 +45,7 @@ create table {schema}.removal (
     at timestamptz not null default clock_timestamp(),
     written_by xid8 not null default pg_current_xact_id()
 );
-create index removal_written on {schema}.removal (tenant, user_id, written_by);
+create index removal_written on {schema}.removal (user_id, tenant, written_by);
 
 alter table {schema}.thread add column space integer;
 alter table {schema}.thread add column embedded_to bigint not null default 0;

@@ -16,12 +16,20 @@ from (
 -- Give what changed in a scope since a transaction snapshot, as columns.
 select pg_current_snapshot()::text, @server, extract(epoch from clock_timestamp())::float8, m.*, v.*, r.*
 from (
-    select @columns(m) from {schema}.message m
-    where @scope(m) and (m.written_by >= %(newer)s::xid8 or m.written_by = any(%(running)s::xid8[]))
+    select @columns(m) from (
+        select * from {schema}.message m where @scope(m) and m.written_by >= %(newer)s::xid8
+        union all
+        select * from {schema}.message m
+        where @scope(m) and m.written_by = any(%(running)s::xid8[]) and m.written_by < %(newer)s::xid8
+    ) m
 ) m cross join (
-    select @vectors(v) from {schema}.vector v
-    where @scope(v) and v.space = %(space)s
-        and (v.written_by >= %(newer)s::xid8 or v.written_by = any(%(running)s::xid8[]))
+    select @vectors(v) from (
+        select * from {schema}.vector v where @scope(v) and v.space = %(space)s and v.written_by >= %(newer)s::xid8
+        union all
+        select * from {schema}.vector v
+        where @scope(v) and v.space = %(space)s
+            and v.written_by = any(%(running)s::xid8[]) and v.written_by < %(newer)s::xid8
+    ) v
 ) v cross join (
     select array_send(array_agg(r.message)) from {schema}.removal r
     where @scope(r) and (r.written_by >= %(newer)s::xid8 or r.written_by = any(%(running)s::xid8[]))
@@ -37,7 +45,7 @@ from (
     select w.term, count(*) from {schema}.thread t
     join {schema}.message m on m.thread = t.key and m.seq > t.posted_to
     join unnest(%(terms)s::text[]) as w (term) on w.term = any(string_to_array(m.terms, ' '))
-    where @scope(t) and t.posted_to < t.last_seq and @scope(m)
+    where @scope(t) and t.posted_to < t.last_seq and @within(m)
     group by w.term
 ) f
 group by f.term
@@ -53,7 +61,7 @@ with weights as materialized (
     select m.key, p.term, count(*) from {schema}.thread t
     join {schema}.message m on m.thread = t.key and m.seq > t.posted_to
     cross join string_to_table(m.terms, ' ') as p (term)
-    where @scope(t) and t.posted_to < t.last_seq and @scope(m) and p.term = any(%(terms)s)
+    where @scope(t) and t.posted_to < t.last_seq and @within(m) and p.term = any(%(terms)s)
     group by m.key, p.term
 ), keyword as (
     select f.message as key from frequency f join weights w on w.term = f.term
@@ -67,26 +75,30 @@ with weights as materialized (
     select m.message as key from mine m order by m.embedding operator({extensions}.<#>) %(vector)s::{vector}
     limit %(limit)s
 ), newest as (
-    select m.key from {schema}.message m
-    where @scope(m) and (%(within)s::bigint[] is null or m.key = any(%(within)s))
-    order by m.created_at desc limit %(newest)s
+    select n.key from (
+        select t.key from {schema}.thread t where @scope(t) order by t.updated_at desc limit %(newest)s
+    ) t cross join lateral (
+        select m.key from {schema}.message m
+        where @within(m) and m.thread = t.key and (%(within)s::bigint[] is null or m.key = any(%(within)s))
+        order by m.seq desc limit 4
+    ) n
 ), hit as (
     select key from keyword union select key from semantic union select key from newest
 ), near as (
-    select m.key, m.thread, m.seq from hit h join {schema}.message m on m.key = h.key where @scope(m)
+    select m.key, m.thread, m.seq from hit h join {schema}.message m on m.key = h.key where @within(m)
 ), chosen as (
     select n.key from near n
     union
     select m.key from near n join {schema}.message m
         on m.thread = n.thread and m.seq between n.seq - 2 and n.seq + 2
-    where @scope(m)
+    where @within(m)
 )
 select m.*, v.*
 from (
-    select @columns(m) from chosen c join {schema}.message m on m.key = c.key where @scope(m)
+    select @columns(m) from chosen c join {schema}.message m on m.key = c.key where @within(m)
 ) m cross join (
     select @vectors(v) from chosen c join {schema}.vector v on v.message = c.key
-    where @scope(v) and v.space = %(space)s
+    where @within(v) and v.space = %(space)s
 ) v
 
 -- name: match_metadata
@@ -105,25 +117,25 @@ where @scope(m) and (%(thread)s::uuid is null or m.thread = %(thread)s)
 -- name: fetch
 -- Give messages by key as they are now, each with its neighbours in the thread.
 with hit as (
-    select m.key, m.thread, m.seq from {schema}.message m where @scope(m) and m.key = any(%(keys)s)
+    select m.key, m.thread, m.seq from {schema}.message m where @within(m) and m.key = any(%(keys)s)
 ), near as (
     select h.key as hit, h.thread, h.seq, 0 as place from hit h
     union all
     select h.key, h.thread, b.seq, -1 from hit h cross join lateral (
         select m.seq from {schema}.message m
-        where @scope(m) and m.thread = h.thread and m.seq < h.seq order by m.seq desc limit %(neighbours)s
+        where @within(m) and m.thread = h.thread and m.seq < h.seq order by m.seq desc limit %(neighbours)s
     ) b
     union all
     select h.key, h.thread, a.seq, 1 from hit h cross join lateral (
         select m.seq from {schema}.message m
-        where @scope(m) and m.thread = h.thread and m.seq > h.seq order by m.seq limit %(neighbours)s
+        where @within(m) and m.thread = h.thread and m.seq > h.seq order by m.seq limit %(neighbours)s
     ) a
 )
 select n.hit, n.place, t.id, m.user_id, m.agent_id, m.run_id, m.seq, m.id, m.body, m.native, m.created_at
 from near n
 join {schema}.message m on m.thread = n.thread and m.seq = n.seq
 join {schema}.thread t on t.key = n.thread
-where @scope(m) and @scope(t)
+where @within(m) and @within(t)
 order by n.hit, m.seq
 
 -- name: prune

@@ -226,7 +226,7 @@ class KeepwellMemory(BaseMemory):
         try:
             tail: Sequence[Message] = thread.messages(last=looks_back(batch))
         except _FAILURES as error:
-            self._survive(error, "repetitions cannot be told from new messages")
+            self._survive(error, "repetitions cannot be told from new messages", logging.INFO)
             tail = []
         self._append(thread, unseen(self._with_held(thread, tail), batch))
 
@@ -239,7 +239,7 @@ class KeepwellMemory(BaseMemory):
         try:
             tail: Sequence[Message] = await thread.amessages(last=looks_back(batch))
         except _FAILURES as error:
-            self._survive(error, "repetitions cannot be told from new messages")
+            self._survive(error, "repetitions cannot be told from new messages", logging.INFO)
             tail = []
         await self._aappend(thread, unseen(self._with_held(thread, tail), batch))
 
@@ -315,11 +315,11 @@ class KeepwellMemory(BaseMemory):
             await asyncio.to_thread(self._open)
         return self._thread()
 
-    def _survive(self, error: Exception, lost: str) -> None:
+    def _survive(self, error: Exception, lost: str, level: int = logging.WARNING) -> None:
         """Raise the error where the memory is strict; else leave one line in the log that says what is missing."""
         if self.strict:
             raise error
-        _log.warning("%s: %s", lost, error)
+        _log.log(level, "%s: %s", lost, error)
 
     def _kept(self, messages: Sequence[ChatMessage]) -> list[Message]:
         block = self._recalled[1] if self._recalled else ""

@@ -1,0 +1,7 @@
+"""The command ``demo``."""
+from keepwell.cli.desk import Desk, at_desk
+
+
+@at_desk
+def demo(desk: Desk) -> None:
+    """TODO."""

@@ -1,0 +1,179 @@
+"""The command ``import``: conversations from elsewhere, a batch at a time, so that it can be stopped and run again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from keepwell import Message, ScopedMemory, ScopedThread, Thread
+from keepwell.cli.desk import Agent, Desk, Run, User, Whose, at_desk, view_of
+from keepwell.cli.failing import INTERRUPTED
+from keepwell.cli.plain import plain
+from keepwell.errors import ImportFormatError, ThreadExists
+from keepwell.importing import Format, ImportedThread, LeftOut, detect, read
+
+BATCH = 500
+"""How many messages are committed at once."""
+_SHOWN = 5
+_REASONS: dict[LeftOut, str] = {
+    "branch": "of other branches",
+    "hidden": "marked as hidden",
+    "system": "instructions",
+    "tool": "between model and tool",
+    "reasoning": "thoughts of the model",
+    "other": "of an unknown kind",
+    "empty": "empty",
+}
+
+
+class Choice(StrEnum):
+    """The formats, and the word for finding out."""
+
+    AUTO = "auto"
+    CHATGPT = "chatgpt"
+    CLAUDE = "claude"
+    JSONL = "jsonl"
+
+    def of(self, file: Path) -> Format:
+        """Give the format of a file."""
+        match self:
+            case Choice.CHATGPT:
+                return "chatgpt"
+            case Choice.CLAUDE:
+                return "claude"
+            case Choice.JSONL:
+                return "jsonl"
+            case Choice.AUTO:
+                return detect(file)
+
+
+@dataclass
+class Tally:
+    """What has been done so far."""
+
+    threads: set[str] = field(default_factory=set)
+    messages: int = 0
+    new: int = 0
+    left_out: Counter[LeftOut] = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)
+    vectors: int = 0
+    finished: bool = False
+
+
+@at_desk
+def import_(
+    desk: Desk,
+    file: Annotated[Path, typer.Argument(help="An export (.zip, folder or .json) or a JSONL file.", show_default=False)],
+    user: User = None,
+    agent: Agent = None,
+    run: Run = None,
+    format: Annotated[Choice, typer.Option(help="What the file is.")] = Choice.AUTO,  # noqa: A002 - the option's name
+    thread_prefix: Annotated[str, typer.Option(help="Put before each thread's id.", show_default=False)] = "",
+    *,
+    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out what cannot be read.")] = False,
+) -> None:
+    """Import conversations: a ChatGPT or Claude export, or JSON lines with a text each.
+
+    Run again, it adds only what is new. Stopped at any moment, it goes on where it was.
+    """
+    tally = Tally()
+    kind = format.of(file)
+    on_broken = (lambda error: tally.broken.append(str(error))) if skip_broken else None
+    with desk.memory("auto") as memory:
+        view = view_of(memory, Whose(user, agent, run))
+        try:
+            _pour(desk, view, read(file, kind, on_broken=on_broken), thread_prefix, tally)
+            tally.vectors = memory.drain().embedded
+            tally.finished = True
+        except KeyboardInterrupt:
+            desk.err.print("stopped; run it again to go on")
+        except ImportFormatError:
+            desk.err.print(Text(_summary(tally)))
+            raise
+    _tell(desk, file, kind, tally)
+
+
+def _pour(desk: Desk, view: ScopedMemory, pieces: Iterator[ImportedThread], prefix: str, tally: Tally) -> None:
+    columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[messages]} messages"), TimeElapsedColumn())
+    with desk.progress(*columns) as bar:
+        task = bar.add_task("", total=1.0, messages=0)
+        for piece in pieces:
+            tally.left_out.update(piece.left_out)
+            if piece.messages:
+                _write(
+                    view.thread(prefix + piece.id), piece, tally, lambda: bar.update(task, messages=tally.messages)
+                )
+            bar.update(task, completed=piece.progress)
+
+
+def _write(chat: ScopedThread, piece: ImportedThread, tally: Tally, on_batch: Callable[[], None]) -> None:
+    """Append a piece, a batch at a time; what is there already stays as it is."""
+    known = _known(chat, piece)
+    before = known.message_count
+    for batch in _batches(piece.messages):
+        chat.append(*batch)
+        now = chat.info()
+        after = before if now is None else now.message_count
+        tally.threads.add(chat.id)
+        tally.messages, tally.new, before = tally.messages + len(batch), tally.new + after - before, after
+        on_batch()
+
+
+def _known(chat: ScopedThread, piece: ImportedThread) -> Thread:
+    """Give the thread, made or brought up to date; a title that it has is its own."""
+    known = chat.info()
+    if known is None:
+        try:
+            return chat.create(piece.title, piece.metadata)
+        except ThreadExists:  # another import of the same was faster
+            known = chat.info()
+    if known is None:
+        return chat.create(piece.title, piece.metadata)
+    changed = {key: value for key, value in piece.metadata.items() if known.metadata.get(key) != value}
+    title = piece.title if known.title is None else None
+    return chat.update(title, changed) if changed or title is not None else known
+
+
+def _batches(messages: tuple[Message, ...]) -> Iterator[tuple[Message, ...]]:
+    rest = iter(messages)
+    while batch := tuple(islice(rest, BATCH)):
+        yield batch
+
+
+def _tell(desk: Desk, file: Path, kind: Format, tally: Tally) -> None:
+    answer = {
+        "file": str(file),
+        "format": kind,
+        "finished": tally.finished,
+        "threads": len(tally.threads),
+        "messages": tally.messages,
+        "new": tally.new,
+        "vectors": tally.vectors,
+        "left_out": dict(tally.left_out),
+        "broken": tally.broken,
+    }
+    desk.tell(answer, Text(_summary(tally)))
+    for why in tally.broken[:_SHOWN]:
+        desk.err.print(Text(plain(f"left out: {why}"), style="yellow"))
+    if len(tally.broken) > _SHOWN:
+        desk.err.print(Text(f"and {len(tally.broken) - _SHOWN} more that cannot be read", style="yellow"))
+    if not tally.finished:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _summary(tally: Tally) -> str:
+    there = tally.messages - tally.new
+    told = [f"{tally.messages} messages in {len(tally.threads)} threads: {tally.new} are new, {there} were there already"]
+    if tally.left_out:
+        reasons = ", ".join(f"{count} {_REASONS[reason]}" for reason, count in tally.left_out.most_common())
+        told.append(f"not taken over: {reasons}")
+    return "\n".join(told)

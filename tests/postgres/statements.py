@@ -1,0 +1,171 @@
+"""Every statement of the record with parameters to run it by, and the plan that PostgreSQL makes of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import numpy as np
+import psycopg
+
+from keepwell import Memory, Message
+from keepwell.models import Scope
+from keepwell.storage.base import OpenSpace, PostTerms, ReadStatus
+from keepwell.storage.postgres.queries import Names, blocks, statement
+from keepwell.storage.postgres.runner import FloatArray, _Cursor
+
+NAMES = Names("keepwell", "public")
+ADA = Scope("ada")
+DIMENSION = 64
+PRELUDES = {"activate_first": ("switch_off",), "switch_on": ("switch_off",), "replace": ("keep_version",)}
+"""Statements that come before in the plans that use these."""
+TABLE = re.compile(r"\{schema\}\.\w+")
+
+
+def with_tables() -> list[str]:
+    """Give the names of all statements that touch a table."""
+    return sorted(name for name, text in blocks().items() if TABLE.search(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What statements name rows by: a tenant's threads, messages and spaces."""
+
+    thread: UUID
+    empty: UUID
+    message: int
+    messages: list[int]
+    space: int
+    other_space: int
+
+
+def unknown() -> Keys:
+    """Give keys that nothing has."""
+    return Keys(uuid4(), uuid4(), 2**60, [2**60], 2**30, 2**30 + 1)
+
+
+def furnish(memory: Memory, admin: psycopg.Connection[Any]) -> Keys:
+    """Give a tenant something in every table: threads, a copy, versions, postings, vectors, requests, removals."""
+    chat = memory.scope("ada").thread("t")
+    said = [Message.user(f"nut {number}", id=f"m{number}", metadata={"k": number}) for number in range(6)]
+    chat.append(*said[:4], idempotency_key="key")
+    chat.replace(Message.user("nut anew", id="m0"))
+    chat.delete("m3")
+    chat.clone("copy")
+    memory.scope("ada").thread("empty").create()
+    memory._engine.record.write(PostTerms(limit=10))
+    chat.append(said[4])
+    other = memory._engine.record.write(OpenSpace("other", DIMENSION))
+    admin.execute("delete from keepwell.vector v where v.message = (select max(key) from keepwell.message"
+                  " where tenant = %s and id = 'm4')", [memory.tenant])
+    admin.execute("update keepwell.thread set embedded_to = 2 where tenant = %s and id = 't'", [memory.tenant])
+    assert memory._engine.record.read(ReadStatus()).vectors > 0
+    threads = dict(admin.execute("select id, key from keepwell.thread where tenant = %s", [memory.tenant]).fetchall())
+    rows = admin.execute("select id, key from keepwell.message where thread = %s", [threads["t"]]).fetchall()
+    messages = dict(rows)
+    space = memory._engine.space()
+    assert space is not None
+    return Keys(threads["t"], threads["empty"], messages["m0"], sorted(messages.values()), space.key, other.key)
+
+
+def parameters(name: str, tenant: str, keys: Keys) -> dict[str, Any]:
+    """Give values for every parameter that a statement has."""
+    zero = FloatArray(np.eye(1, DIMENSION, dtype=np.float32)[0])
+    now = dt.datetime.now(dt.UTC)
+    given = {
+        "tenant": tenant, "user_id": "ada", "agent_id": "", "run_id": "",
+        "to_user_id": "bob", "to_agent_id": "", "to_run_id": "",
+        "thread": "t", "id": "new", "ids": ["m0", "m1"], "key": keys.thread, "keys": keys.messages,
+        "threads": [keys.thread], "source": keys.thread, "message": keys.message, "messages": keys.messages[:1],
+        "body": '{"role":"user","text":"new"}', "native": None, "labels": '{"k":7}', "digest": b"\x07" * 16,
+        "terms": "nut new", "created_at": now, "length": 2, "count": 1, "posted_to": 0,
+        "batch": '[{"n":1,"id":"new","body":"{}","native":null,"labels":null,"digest":"07","terms":"nut",'
+                 '"created_at":"2024-01-01T00:00:00+00:00"}]',
+        "title": "title", "metadata": '{"k":7}', "where": "{}", "at": None, "limit": 100, "newest": 20,
+        "after": 0, "before": 100, "since": None, "until": None, "as_of": None, "neighbours": 1, "within": None,
+        "space": keys.space, "vector": zero, "vectors": zero, "chunks": [0], "versions": [""], "weights": [1.0],
+        "firsts": [3], "lasts": [4], "model": "newest", "dimension": DIMENSION,
+        "newer": "0", "running": [], "verb": "append", "request": "key", "answer": "{}", "age": dt.timedelta(),
+    }  # fmt: skip
+    special: dict[str, dict[str, Any]] = {
+        "replace": {"digest": "07" * 16},
+        "clone_thread": {"until": 100, "key": keys.empty},
+        "create_thread": {"thread": "fresh"},
+        "claim_request": {"request": "fresh"},
+        "post": {"posted_to": 4},
+        "within": {"thread": None},
+        "candidates": {"terms": ["nut"]},
+        "term_frequencies": {"terms": ["nut"]},
+        "activate_first": {"space": keys.other_space},
+        "switch_on": {"space": keys.other_space},
+        "switch_threads": {"space": keys.other_space},
+        "drop_other_spaces": {"space": keys.other_space},
+        "due_messages": {"space": keys.other_space},
+        "missing_vectors": {"space": keys.other_space},
+        "forget_requests": {"key": None},
+        "list_by_updated_ascending": {"key": None},
+    }
+    asked = set(re.findall(r"%\((\w+)\)s", statement(name, NAMES, ADA).decode()))
+    return {word: value for word, value in {**given, **special.get(name, {})}.items() if word in asked}
+
+
+def run(connection: psycopg.Connection[Any], name: str, tenant: str, keys: Keys) -> list[tuple[Any, ...]]:
+    """Run a statement (and what comes before it in its plan) and give its rows, or how many it changed.
+
+    Of loadings the first three cells are left out: transaction, server and clock.
+    """
+    for before in PRELUDES.get(name, ()):
+        _Cursor(connection).execute(statement(before, NAMES, ADA), parameters(before, tenant, keys))
+    cursor = _Cursor(connection).execute(statement(name, NAMES, ADA), parameters(name, tenant, keys))
+    rows = cursor.fetchall() if cursor.description else [(cursor.rowcount,)]
+    return [row[3:] for row in rows] if name.startswith("load_") else rows
+
+
+def explain(
+    connection: psycopg.Connection[Any], name: str, values: Mapping[str, Any], scope: Scope = ADA, options: str = ""
+) -> dict[str, Any]:
+    """Give the plan of a statement for these values."""
+    text = f"explain (verbose, format json{options}) ".encode() + statement(name, NAMES, scope)
+    connection.execute("set local plan_cache_mode = force_custom_plan")
+    ((plan,),) = _Cursor(connection).execute(text, values).fetchall()
+    return json.loads(plan)[0]["Plan"]  # type: ignore[no-any-return]  # parsed JSON
+
+
+def explain_generic(connection: psycopg.Connection[Any], name: str, scope: Scope = ADA) -> dict[str, Any]:
+    """Give the plan that a prepared statement settles on, which knows no values."""
+    order: list[str] = []
+
+    def number(found: re.Match[str]) -> str:
+        if found[1] not in order:
+            order.append(found[1])
+        return f"${order.index(found[1]) + 1}"
+
+    text = re.sub(r"%\((\w+)\)s", number, statement(name, NAMES, scope).decode())
+    ((plan,),) = connection.execute(f"explain (generic_plan, verbose, format json) {text}").fetchall()
+    return plan[0]["Plan"]  # type: ignore[no-any-return]  # parsed JSON
+
+
+def nodes(
+    plan: dict[str, Any], above: tuple[dict[str, Any], ...] = ()
+) -> Iterator[tuple[dict[str, Any], tuple[dict[str, Any], ...]]]:
+    """Go through a plan, each node with those above it."""
+    yield plan, above
+    for child in plan.get("Plans", []):
+        yield from nodes(child, (*above, plan))
+
+
+def scans(plan: dict[str, Any]) -> Iterator[tuple[dict[str, Any], tuple[dict[str, Any], ...]]]:
+    """Give the nodes that read a table of ours, each with those above it."""
+    for node, above in nodes(plan):
+        if node.get("Schema") == NAMES.schema and node["Node Type"] != "ModifyTable":
+            yield node, above
+
+
+def is_gated(node: dict[str, Any], above: tuple[dict[str, Any], ...]) -> bool:
+    """Tell whether a node is only reached after a sub-select that no row feeds was looked at."""
+    return any("InitPlan" in step.get("One-Time Filter", "") for step in (node, *above))
