@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from benchmarks import waiting, reading, weight, writing
+from benchmarks import reading, waiting, weight, writing
 from benchmarks.ground import Ground, ground
 
 ALL: dict[str, Callable[[Ground], None]] = {

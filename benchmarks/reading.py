@@ -59,7 +59,7 @@ def recalls(ground: Ground) -> None:
         with Memory.open(ground.dsn, tenant=tenant) as memory:
             ada = memory.scope(user_id="ada")
             ada.recall("warm up")
-            times, exact = _ask(ada, 300), _is_exact(memory, ada)
+            times, exact = _ask(ada, 300), _is_exact(ada)
         p50, p95 = quantile(times, 0.5), quantile(times, 0.95)
         rows += [
             (f"{size:,} messages, p50", f"{p50 * 1e3:.2f} ms", f"≤ {bound} ms"),
@@ -92,7 +92,7 @@ def _first(ground: Ground, tenant: str) -> float:
     return quantile(times, 0.5)
 
 
-def _is_exact(memory: Memory, ada: ScopedMemory) -> bool:
+def _is_exact(ada: ScopedMemory) -> bool:
     """Compare the cosine order that a recall ranks with numpy's over all vectors."""
     engine = ada._engine  # noqa: SLF001 - a measurement looks inside
     space = engine.space()
@@ -105,7 +105,7 @@ def _is_exact(memory: Memory, ada: ScopedMemory) -> bool:
     shares = snapshot.similarities(vector)
     mine = set(snapshot.keys[np.argsort(-shares)[:10]].tolist())
     asked = Question(vector, tuple(analyse("baceba dibafo").split()), time.time())
-    return best == mine and len(rank(snapshot, asked, 10)) == 10  # noqa: PLR2004 - ten were asked for
+    return best == mine and len(rank(snapshot, asked, 10)) == 10
 
 
 def _fill(ada: ScopedMemory, thread: str, count: int, parts: int = 1) -> None:

@@ -15,8 +15,8 @@ from keepwell import Memory, Message
 from keepwell.models import Owner
 from keepwell.storage import base
 from keepwell.storage.postgres.appending import append_plainly
-from keepwell.storage.postgres.record import PostgresRecord
 from keepwell.storage.postgres.reading import messages as read_plan
+from keepwell.storage.postgres.record import PostgresRecord
 from keepwell.storage.postgres.runner import arun
 
 POOL = 8

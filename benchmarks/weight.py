@@ -24,7 +24,9 @@ def weigh(ground: Ground) -> None:  # noqa: ARG001 - every measurement is given 
     for extra in ("", "embedded", "local", "cli", "all"):
         packages = _closure("keepwell", extra)
         size = sum(_size(package) for package in packages)
-        rows.append((f"keepwell[{extra}]" if extra else "keepwell", f"{len(packages)} packages, {size / 1e6:.0f} MB", ""))
+        rows.append(
+            (f"keepwell[{extra}]" if extra else "keepwell", f"{len(packages)} packages, {size / 1e6:.0f} MB", "")
+        )
     show("weight", rows)
 
 

@@ -36,7 +36,11 @@ def one_message(ground: Ground) -> None:
             rows += [
                 (f"raw INSERT, synchronous_commit={commit}", f"{raw * 1e6:.0f} µs", ""),
                 ("append, found by keyword at once", f"{record * 1e6:.0f} µs, {record / raw:.2f} x raw", bound),
-                ("the same with a local embedder's vector", f"{whole * 1e6:.0f} µs, {whole / raw:.2f} x raw", "(beside)"),
+                (
+                    "the same with a local embedder's vector",
+                    f"{whole * 1e6:.0f} µs, {whole / raw:.2f} x raw",
+                    "(beside)",
+                ),
             ]
     ground.role("synchronous_commit = off")
     show("append one message (medians, in turns)", rows)

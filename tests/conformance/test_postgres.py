@@ -1,7 +1,7 @@
 """PostgreSQL keeps every promise of a store."""
 
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import psycopg
@@ -24,7 +24,7 @@ class OnPostgres:
         """Give two stores that share a database."""
         return postgres_stores
 
-    async def connect(self, store: Store) -> AbstractAsyncContextManager[Any]:  # noqa: ARG002 - both are of one database
+    async def connect(self, store: Store) -> AbstractAsyncContextManager[Any]:
         """Give a connection for asynchronous writes, in a transaction."""
         return _transaction(self.dsn)
 

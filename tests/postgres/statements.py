@@ -61,8 +61,11 @@ def furnish(memory: Memory, admin: psycopg.Connection[Any]) -> Keys:
     memory._engine.record.write(PostTerms(limit=10))
     chat.append(said[4])
     other = memory._engine.record.write(OpenSpace("other", DIMENSION))
-    admin.execute("delete from keepwell.vector v where v.message = (select max(key) from keepwell.message"
-                  " where tenant = %s and id = 'm4')", [memory.tenant])
+    admin.execute(
+        "delete from keepwell.vector v where v.message = (select max(key) from keepwell.message"
+        " where tenant = %s and id = 'm4')",
+        [memory.tenant],
+    )
     admin.execute("update keepwell.thread set embedded_to = 2 where tenant = %s and id = 't'", [memory.tenant])
     assert memory._engine.record.read(ReadStatus()).vectors > 0
     threads = dict(admin.execute("select id, key from keepwell.thread where tenant = %s", [memory.tenant]).fetchall())

@@ -62,9 +62,7 @@ def test_the_schema_file_and_the_migrations_agree(admin: psycopg.Connection[Any]
     assert steps == [(step.version, step.name) for step in migrations()]
 
 
-def test_a_store_opens_on_tables_made_from_the_ddl(
-    admin: psycopg.Connection[Any], admin_dsn: str, schema: str
-) -> None:
+def test_a_store_opens_on_tables_made_from_the_ddl(admin: psycopg.Connection[Any], admin_dsn: str, schema: str) -> None:
     """Who runs the printed DDL by hand has tables that a store works with, without another step."""
     admin.execute(ddl(schema))
     with Memory.open(admin_dsn, schema=schema, embedder=None) as memory:
@@ -195,9 +193,7 @@ def test_no_tables_and_a_role_that_may_not(server: EmbeddedServer, fresh_databas
         Memory.open(make_conninfo(server.dsn, dbname=fresh_database), embedder=None)
 
 
-def test_a_privileged_role_prepares_and_an_unprivileged_one_works(
-    server: EmbeddedServer, fresh_database: str
-) -> None:
+def test_a_privileged_role_prepares_and_an_unprivileged_one_works(server: EmbeddedServer, fresh_database: str) -> None:
     """After one migration with a grant, the other role reads and writes, and can make or change no table."""
     with psycopg.connect(make_conninfo(server.admin_dsn, dbname=fresh_database), autocommit=True) as connection:
         migrate(connection, "keepwell", grant="keepwell")
@@ -223,7 +219,9 @@ def test_tables_that_are_not_granted(admin: psycopg.Connection[Any], dsn: str, s
     migrate(admin, schema)
     with pytest.raises(NotPermitted, match="keepwell migrate --admin-dsn DSN --grant ROLE"):
         Memory.open(dsn, schema=schema, embedder=None)
-    admin.execute(f"grant usage on schema {schema} to keepwell; grant select on all tables in schema {schema} to keepwell")
+    admin.execute(
+        f"grant usage on schema {schema} to keepwell; grant select on all tables in schema {schema} to keepwell"
+    )
     with pytest.raises(NotPermitted, match="may not use the tables"):
         Memory.open(dsn, schema=schema, embedder=None)
 

@@ -54,7 +54,8 @@ def holdings(connection: psycopg.Connection[Any], tenant: str) -> dict[str, list
         table: [
             row
             for (row,) in connection.execute(
-                f"select (to_jsonb(r) - {changing})::text from keepwell.{table} r where tenant = %s order by 1", [tenant]
+                f"select (to_jsonb(r) - {changing})::text from keepwell.{table} r where tenant = %s order by 1",
+                [tenant],
             )
         ]
         for table in tables_of_tenants(connection, "keepwell")

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from keepwell import Message, Recollections, ScopedThread
 from keepwell.cli.desk import Agent, Desk, Run, User, Whose, at_desk, find_thread, view_of
-from keepwell.cli.plain import document, message_fields, plain, recollection_fields, thread_fields
+from keepwell.cli.plain import counted, document, message_fields, plain, recollection_fields, thread_fields
 from keepwell.cli.tables import recollection_table, thread_table, transcript
 from keepwell.errors import InvalidQuery
 
@@ -22,6 +22,7 @@ Day = Annotated[dt.datetime | None, typer.Option(help="A date, or a time in UTC.
 @at_desk
 def recall(
     desk: Desk,
+    *,
     query: Annotated[str, typer.Argument(help="What to look for, in your own words.", show_default=False)],
     user: User = None,
     agent: Agent = None,
@@ -31,7 +32,6 @@ def recall(
     until: Day = None,
     limit: Annotated[int, typer.Option(help="How many at most.")] = 10,
     neighbours: Annotated[int, typer.Option(help="How many messages around each to show.")] = 1,
-    *,
     explain: Annotated[bool, typer.Option("--explain", help="Show each source's rank, and how it was done.")] = False,
 ) -> None:
     """Find what was said that bears on a question, best first."""
@@ -53,6 +53,7 @@ def recall(
 @at_desk
 def threads(
     desk: Desk,
+    *,
     user: User = None,
     agent: Agent = None,
     run: Run = None,
@@ -65,12 +66,13 @@ def threads(
     answer = {"threads": [thread_fields(thread) for thread in page], "next": page.next}
     desk.tell(answer, thread_table(page) if page else "there are no threads")
     if page.next is not None:
-        desk.err.print(Text(f"there are more: --after {plain(page.next)}", style="dim"))
+        desk.note(f"there are more: --after {page.next}", "dim")
 
 
 @at_desk
 def show(
     desk: Desk,
+    *,
     thread: Annotated[str, typer.Argument(help="The thread's id.", show_default=False)],
     user: User = None,
     agent: Agent = None,
@@ -89,15 +91,15 @@ def show(
             return
         _head(desk, chat)
         for paragraph in transcript(messages):
-            desk.out.print(paragraph)
+            desk.say(paragraph)
 
 
 def _explain(desk: Desk, found: Recollections, seconds: float, *, explain: bool) -> None:
     for source, why in found.skipped.items():
-        desk.err.print(Text(f"without {source}: {plain(why)}", style="yellow"))
+        desk.note(f"without {source}: {why}", "yellow")
     if explain:
         way = f" by {found.loaded}" if found.loaded else ""
-        desk.err.print(Text(f"{len(found)} found in {seconds * 1000:.0f} ms{way}", style="dim"))
+        desk.note(f"{len(found)} found in {seconds * 1000:.0f} ms{way}", "dim")
 
 
 def _whole(chat: ScopedThread, messages: list[Message]) -> dict[str, object]:
@@ -112,4 +114,4 @@ def _head(desk: Desk, chat: ScopedThread) -> None:
     known = chat.info()
     if known is not None:
         title = f"{known.title}, " if known.title else ""
-        desk.out.print(Text(plain(f"{known.id}: {title}{known.message_count} messages\n"), style="bold"))
+        desk.say(Text(plain(f"{known.id}: {title}{counted(known.message_count, 'message')}\n"), style="bold"))

@@ -16,7 +16,7 @@ from rich.progress import Progress, ProgressColumn
 from rich.text import Text
 
 from keepwell import Memory, ScopedMemory, ScopedThread, Thread
-from keepwell.cli.plain import document
+from keepwell.cli.plain import document, plain
 from keepwell.errors import InvalidScope, ThreadNotFound, UsageError
 from keepwell.settings import read_settings
 
@@ -102,9 +102,7 @@ class Desk:
     @contextmanager
     def memory(self, embedder: str | None = None) -> Iterator[Memory]:
         """Open the store, with ``embedder="auto"`` for what makes or compares vectors."""
-        with Memory.open(
-            self.dsn, path=self.path, schema=self.schema, tenant=self.tenant, embedder=embedder
-        ) as memory:
+        with Memory.open(self.dsn, path=self.path, schema=self.schema, tenant=self.tenant, embedder=embedder) as memory:
             yield memory
 
     def data_folder(self) -> Path | None:
@@ -124,7 +122,17 @@ class Desk:
             typer.echo(document(answer))
             return
         for item in shown:
-            self.out.print(Text(item) if isinstance(item, str) else item)
+            self.say(item)
+
+    def say(self, item: RenderableType) -> None:
+        """Show something on stdout; where that is no terminal, lines of text stay as long as they are."""
+        console = self.out
+        text = Text(item) if isinstance(item, str) else item
+        console.print(text, soft_wrap=isinstance(text, Text) and not console.is_terminal)
+
+    def note(self, words: str, style: str = "") -> None:
+        """Say something beside the answer, on stderr; nothing with ``--json``."""
+        self.err.print(Text(plain(words), style=style), soft_wrap=True)
 
 
 def view_of(memory: Memory, whose: Whose) -> ScopedMemory:
@@ -195,6 +203,4 @@ def at_desk(work: Callable[..., None]) -> Callable[..., None]:
 def _options(function: Callable[..., object]) -> list[inspect.Parameter]:
     hints = get_type_hints(function, include_extras=True)
     found = inspect.signature(function).parameters.values()
-    return [
-        option.replace(annotation=hints[option.name], kind=inspect.Parameter.KEYWORD_ONLY) for option in found
-    ]
+    return [option.replace(annotation=hints[option.name], kind=inspect.Parameter.KEYWORD_ONLY) for option in found]

@@ -12,12 +12,11 @@ from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.text import Text
 
 from keepwell import Message, ScopedMemory, ScopedThread, Thread
 from keepwell.cli.desk import Agent, Desk, Run, User, Whose, at_desk, view_of
 from keepwell.cli.failing import INTERRUPTED
-from keepwell.cli.plain import plain
+from keepwell.cli.plain import counted
 from keepwell.errors import ImportFormatError, ThreadExists
 from keepwell.importing import Format, ImportedThread, LeftOut, detect, read
 
@@ -72,13 +71,15 @@ class Tally:
 @at_desk
 def import_(
     desk: Desk,
-    file: Annotated[Path, typer.Argument(help="An export (.zip, folder or .json) or a JSONL file.", show_default=False)],
+    *,
+    file: Annotated[
+        Path, typer.Argument(help="An export (.zip, folder or .json) or a JSONL file.", show_default=False)
+    ],
     user: User = None,
     agent: Agent = None,
     run: Run = None,
     format: Annotated[Choice, typer.Option(help="What the file is.")] = Choice.AUTO,  # noqa: A002 - the option's name
     thread_prefix: Annotated[str, typer.Option(help="Put before each thread's id.", show_default=False)] = "",
-    *,
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out what cannot be read.")] = False,
 ) -> None:
     """Import conversations: a ChatGPT or Claude export, or JSON lines with a text each.
@@ -95,9 +96,9 @@ def import_(
             tally.vectors = memory.drain().embedded
             tally.finished = True
         except KeyboardInterrupt:
-            desk.err.print("stopped; run it again to go on")
+            desk.note("stopped; run it again to go on")
         except ImportFormatError:
-            desk.err.print(Text(_summary(tally)))
+            desk.note(_summary(tally))
             raise
     _tell(desk, file, kind, tally)
 
@@ -109,9 +110,7 @@ def _pour(desk: Desk, view: ScopedMemory, pieces: Iterator[ImportedThread], pref
         for piece in pieces:
             tally.left_out.update(piece.left_out)
             if piece.messages:
-                _write(
-                    view.thread(prefix + piece.id), piece, tally, lambda: bar.update(task, messages=tally.messages)
-                )
+                _write(view.thread(prefix + piece.id), piece, tally, lambda: bar.update(task, messages=tally.messages))
             bar.update(task, completed=piece.progress)
 
 
@@ -157,22 +156,23 @@ def _tell(desk: Desk, file: Path, kind: Format, tally: Tally) -> None:
         "threads": len(tally.threads),
         "messages": tally.messages,
         "new": tally.new,
-        "vectors": tally.vectors,
+        "caught_up": tally.vectors,
         "left_out": dict(tally.left_out),
         "broken": tally.broken,
     }
-    desk.tell(answer, Text(_summary(tally)))
+    desk.tell(answer, _summary(tally))
     for why in tally.broken[:_SHOWN]:
-        desk.err.print(Text(plain(f"left out: {why}"), style="yellow"))
+        desk.note(f"left out: {why}", "yellow")
     if len(tally.broken) > _SHOWN:
-        desk.err.print(Text(f"and {len(tally.broken) - _SHOWN} more that cannot be read", style="yellow"))
+        desk.note(f"and {len(tally.broken) - _SHOWN} more that cannot be read", "yellow")
     if not tally.finished:
         raise typer.Exit(INTERRUPTED)
 
 
 def _summary(tally: Tally) -> str:
     there = tally.messages - tally.new
-    told = [f"{tally.messages} messages in {len(tally.threads)} threads: {tally.new} are new, {there} were there already"]
+    sizes = f"{counted(tally.messages, 'message')} in {counted(len(tally.threads), 'thread')}"
+    told = [f"{sizes}: {tally.new:,} new, {there:,} there already"]
     if tally.left_out:
         reasons = ", ".join(f"{count} {_REASONS[reason]}" for reason, count in tally.left_out.most_common())
         told.append(f"not taken over: {reasons}")

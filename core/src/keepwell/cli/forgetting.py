@@ -9,8 +9,8 @@ import typer
 
 from keepwell import Message, Receipt, ScopedMemory, ScopedThread
 from keepwell.cli.desk import Agent, Desk, Run, User, Whose, at_desk, every_thread, find_thread, view_of
-from keepwell.cli.plain import one_line, plain, speaker, words
-from keepwell.cli.tables import pairs, receipt_table
+from keepwell.cli.plain import counted, one_line, plain, speaker, words
+from keepwell.cli.tables import pairs, receipt_lines
 from keepwell.errors import MessageNotFound, UsageError
 
 _SHOWN = 60
@@ -19,6 +19,7 @@ _SHOWN = 60
 @at_desk
 def forget(
     desk: Desk,
+    *,
     user: User = None,
     agent: Agent = None,
     run: Run = None,
@@ -26,7 +27,6 @@ def forget(
     message: Annotated[
         str | None, typer.Option(help="Only the message of this id, with its copies.", show_default=False)
     ] = None,
-    *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Remove everything of somebody, or one thread, or one message, with all that hangs on it.
@@ -46,7 +46,7 @@ def forget(
             receipt = view.forget(Message(role="user", id=message))  # a message is known by its id
         else:
             receipt = view.forget() if chat is None else view.forget(chat)
-    desk.tell(_fields(receipt), receipt_table(receipt))
+    desk.tell(_fields(receipt), receipt_lines(receipt))
 
 
 def _ask(what: str) -> None:
@@ -57,7 +57,9 @@ def _ask(what: str) -> None:
         Abort: the answer is no.
     """
     if not sys.stdin.isatty():
-        raise UsageError(f"this would forget {what}; nobody is there to confirm it, so give --yes. Nothing was forgotten")
+        raise UsageError(
+            f"this would forget {what}; nobody is there to confirm it, so give --yes. Nothing was forgotten"
+        )
     typer.confirm(f"Forget {what}, for good?", abort=True, err=True)
 
 
@@ -67,9 +69,9 @@ def _what(view: ScopedMemory, chat: ScopedThread | None, message: str | None, wh
         return plain(f"message {message!r} in {place}")
     if chat is not None:
         known = chat.info()
-        return plain(f"thread {chat.id!r} with {0 if known is None else known.message_count} messages")
+        return plain(f"thread {chat.id!r} with {counted(0 if known is None else known.message_count, 'message')}")
     sizes = [thread.message_count for thread in every_thread(view)]
-    return plain(f"everything of {whose}: {len(sizes)} threads with {sum(sizes)} messages")
+    return plain(f"everything of {whose}: {counted(len(sizes), 'thread')} with {counted(sum(sizes), 'message')}")
 
 
 def _forget_there(desk: Desk, chat: ScopedThread, ident: str) -> None:

@@ -1,4 +1,4 @@
-"""Commands that look after a store: ``status``, ``schema``, ``migrate``, ``reembed``, ``drain``, ``stop``, ``upgrade``."""
+"""Commands that look after a store: its state, its tables, its vectors, and the embedded server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from keepwell import Status
 from keepwell.cli.desk import Desk, at_desk
-from keepwell.cli.plain import plain
+from keepwell.cli.plain import counted, plain
 from keepwell.cli.tables import pairs
 from keepwell.errors import EmbedderMismatch, UsageError
 from keepwell.settings import read_settings
@@ -45,6 +45,7 @@ def schema(desk: Desk) -> None:
 @at_desk
 def migrate(
     desk: Desk,
+    *,
     admin_dsn: Annotated[
         str, typer.Option("--admin-dsn", help="The server, for a role that may make tables.", show_default=False)
     ],
@@ -85,7 +86,9 @@ def reembed(desk: Desk) -> None:
         count = memory.reembed("bundled", progress=lambda done: bar.update(task, completed=done))
         space = memory.status().record.space
     model = None if space is None else space.model
-    desk.tell({"messages": count, "model": model}, f"{count} messages have vectors of {model} now")
+    desk.tell(
+        {"messages": count, "model": model}, f"{counted(count, 'message')} got new vectors; those in use are of {model}"
+    )
 
 
 @at_desk
@@ -93,7 +96,9 @@ def drain(desk: Desk) -> None:
     """Do now what is due: vectors that are missing, postings that wait."""
     with desk.memory("auto") as memory, desk.err.status("working"):
         done = memory.drain()
-    desk.tell(dataclasses.asdict(done), f"{done.embedded} messages got their vectors, {done.posted} their postings")
+    desk.tell(
+        dataclasses.asdict(done), f"{counted(done.embedded, 'message')} got vectors, {done.posted:,} got postings"
+    )
 
 
 @at_desk

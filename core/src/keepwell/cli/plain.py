@@ -39,6 +39,11 @@ def one_line(text: str, characters: int) -> str:
     return plain(words if len(words) <= characters else f"{words[: characters - 1]}…")
 
 
+def counted(number: int, thing: str) -> str:
+    """Give a number of things: ``1 message``, ``1,204 messages``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def speaker(message: Message) -> str:
     """Give who said it: a name, else the role."""
     return plain(message.name or message.role)

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from keepwell.cli import asking, demo, filling, forgetting, keeping
-from keepwell.cli.desk import Desk, Dsn, Folder, Schema, Tenant
+from keepwell.cli.desk import AsJson, Desk, Dsn, Folder, Schema, Tenant
 from keepwell.cli.failing import log_on_one_line, on_one_line
 
 _MEMORY, _CARE = "Memory", "Looking after the store"
@@ -74,6 +74,7 @@ def _begin(
     schema: Schema = None,
     tenant: Tenant = None,
     *,
+    as_json: AsJson = False,
     version: Annotated[bool, typer.Option("--version", help="Say which version this is.")] = False,
 ) -> None:
     """Long-term memory for agents, kept in your own PostgreSQL.
@@ -86,4 +87,4 @@ def _begin(
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
         raise typer.Exit
-    ctx.obj = Desk(dsn, path, schema, tenant)
+    ctx.obj = Desk(dsn, path, schema, tenant, as_json)

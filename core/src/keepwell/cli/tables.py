@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from rich.table import Table
 from rich.text import Text
 
-from keepwell import Message, Messages, Receipt, Recollection, Recollections, Thread
+from keepwell import Message, Receipt, Recollection, Recollections, Thread
 from keepwell.cli.plain import moment, one_line, plain, speaker, words
 
 CELL_CHARACTERS = 400
@@ -16,32 +16,26 @@ _NEIGHBOUR_CHARACTERS = 120
 
 
 def recollection_table(found: Recollections) -> Table:
-    """Give the recollections, each between its neighbours."""
-    table = _table("score", "when", "who", "text", "thread", "why")
+    """Give the recollections, each between its neighbours, with where it is from and why it came."""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 1, 0))
+    for name in ("score", "when", "who", "text, where, why"):
+        table.add_column(name, overflow="fold", no_wrap=name in {"score", "when"})
     for item in found:
-        table.add_row(
-            f"{item.score:.3f}",
-            f"{item.at:%Y-%m-%d}",
-            Text(speaker(item.message)),
-            _between_neighbours(item),
-            Text(plain(item.thread)),
-            Text(item.why.replace("), ", ")\n"), style="cyan"),
-        )
+        who = Text(one_line(speaker(item.message), 20))
+        table.add_row(f"{item.score:.3f}", f"{item.at:%Y-%m-%d}", who, _between_neighbours(item))
     return table
 
 
 def thread_table(threads: Iterable[Thread]) -> Table:
-    """Give the threads, one a line."""
-    table = _table("thread", "title", "messages", "updated", "of")
+    """Give the threads, one a line; ids are whole, so that they can be copied."""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("thread", "messages", "updated", "title"):
+        table.add_column(name, overflow="fold")
     for thread in threads:
-        of = ", ".join(f"{name.removesuffix('_id')} {value}" for name, value in thread.owner._asdict().items() if value)
-        table.add_row(
-            Text(plain(thread.id)),
-            Text(one_line(thread.title or "", 60)),
-            str(thread.message_count),
-            moment(thread.updated_at),
-            Text(plain(of), style="dim"),
-        )
+        ids = {"agent": thread.owner.agent_id, "run": thread.owner.run_id}
+        of = ", ".join(f"{name} {value}" for name, value in ids.items() if value)
+        title = Text.assemble(one_line(thread.title or "", 60), (f"  {plain(of)}" if of else "", "dim"))
+        table.add_row(Text(plain(thread.id)), str(thread.message_count), moment(thread.updated_at), title)
     return table
 
 
@@ -52,24 +46,20 @@ def transcript(messages: Iterable[Message]) -> Iterator[Text]:
         yield Text.assemble((head, "cyan"), "\n", words(message), "\n")
 
 
-def receipt_table(receipt: Receipt) -> Table:
+def receipt_lines(receipt: Receipt) -> Text:
     """Give what was removed, and the receipt's hash."""
-    table = pairs(receipt.counts)
-    table.add_row("when", f"{receipt.at:%Y-%m-%d %H:%M:%S} UTC")
-    table.add_row("receipt", receipt.digest)
-    for left in receipt.not_covered:
-        table.add_row("not covered", Text(plain(left)))
-    return table
+    rows: dict[str, object] = {**receipt.counts, "when": f"{receipt.at:%Y-%m-%d %H:%M:%S} UTC"}
+    rows["receipt"] = receipt.digest
+    if receipt.not_covered:
+        rows["not covered"] = "; ".join(receipt.not_covered)
+    return pairs(rows)
 
 
-def pairs(rows: Mapping[str, object]) -> Table:
-    """Give words and their values."""
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="cyan", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows.items():
-        table.add_row(name, Text(plain(str(value))))
-    return table
+def pairs(rows: Mapping[str, object]) -> Text:
+    """Give words and their values, a pair a line."""
+    width = max(map(len, rows))
+    lines = [Text.assemble((f"{name:<{width}}", "cyan"), f"  {plain(str(value))}") for name, value in rows.items()]
+    return Text("\n").join(lines)
 
 
 def _between_neighbours(item: Recollection) -> Text:
@@ -77,6 +67,7 @@ def _between_neighbours(item: Recollection) -> Text:
         *_neighbours(item.before),
         Text(one_line(words(item.message), CELL_CHARACTERS)),
         *_neighbours(item.after),
+        Text.assemble((plain(item.thread), "cyan"), (f"  {item.why}", "cyan")),
     ]
     return Text("\n").join(lines)
 
@@ -84,13 +75,5 @@ def _between_neighbours(item: Recollection) -> Text:
 def _neighbours(messages: Iterable[Message]) -> list[Text]:
     return [
         Text(f"{speaker(message)}: {one_line(words(message), _NEIGHBOUR_CHARACTERS)}", style="dim")
-        for message in Messages(messages)
+        for message in messages
     ]
-
-
-def _table(*head: str) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
-    for name in head:
-        # Ids must stay whole, so that they can be copied.
-        table.add_column(name, overflow="fold", no_wrap=name in {"score", "when"})
-    return table

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
+
 from keepwell.errors import EmbedderFailed, EmbedderMismatch, KeepwellError
 from keepwell.memory.opened import Opened
 from keepwell.providers.embedding import Embedder, Vectors, unit
@@ -135,7 +136,7 @@ class Engine:
             space = self.space()
             if space is not None and embedder.local and not embed_appended(self.record, space, embedder, appended):
                 _log.warning("the store's vectors were switched to another model; open it anew with that model")
-        except Exception:
+        except Exception:  # noqa: BLE001 - a foreign model may raise anything, and the messages are safe already
             _log.warning("%d messages wait for their vectors", len(appended.written), exc_info=True)
 
     def question_vector(self, text: str) -> Vectors:
@@ -163,7 +164,8 @@ class Engine:
         return self.opened.model_executor().submit(embedder.embed_query, text).result(self.models.seconds)
 
     def _unit(self, answer: object) -> Vectors:
-        return unit(np.asarray(answer, np.float32).reshape(1, -1), self._embedder().dimension, 1)[0]
+        vector: Vectors = unit(np.asarray(answer, np.float32).reshape(1, -1), self._embedder().dimension, 1)[0]
+        return vector
 
     def _embedder(self) -> Embedder:
         if self.models.embedder is None:
@@ -201,8 +203,10 @@ def _as_embedder_failure() -> Iterator[None]:
 def _breakers() -> tuple[SyncCircuitBreakerFactory, AsyncCircuitBreakerFactory]:
     import purgatory  # noqa: PLC0415 - not at the import of keepwell, which is to be quick
 
-    options = {"default_threshold": _FAILURES, "default_ttl": _REST_SECONDS}
-    return purgatory.SyncCircuitBreakerFactory(**options), purgatory.AsyncCircuitBreakerFactory(**options)
+    return (
+        purgatory.SyncCircuitBreakerFactory(default_threshold=_FAILURES, default_ttl=_REST_SECONDS),
+        purgatory.AsyncCircuitBreakerFactory(default_threshold=_FAILURES, default_ttl=_REST_SECONDS),
+    )
 
 
 def _drive(script: Script[R], write: Callable[[Write[Any]], Any]) -> R:
@@ -212,4 +216,3 @@ def _drive(script: Script[R], write: Callable[[Write[Any]], Any]) -> R:
             change = script.send(write(change))
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]  # a generator's value is untyped there
-

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator
+from collections.abc import Hashable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from keepwell.errors import KeepwellError, MissingExtra, StoreClosed, UsageError
 from keepwell.memory.engine import Engine, Models
@@ -279,7 +279,9 @@ class Memory:
         if self._live_engine is None:
             return
         if self.holding.held and self.holding.retry():
-            _log.error("%d messages that were held are lost with this memory: the store did not take them", self.holding.held)
+            _log.error(
+                "%d messages that were held are lost with this memory: the store did not take them", self.holding.held
+            )
         self._live_engine.cache.clear()
         self._live_engine = None
         if _named.get((self.name, self.tenant)) is self:
@@ -295,7 +297,7 @@ class Memory:
     areembed = twin(reembed)
 
     def _repr_html_(self) -> str:
-        return self.status()._repr_html_()  # noqa: SLF001 - ours
+        return self.status()._repr_html_()
 
 
 def default_memory() -> Memory:
@@ -345,7 +347,7 @@ class _Place:
 
         prepare = None if settings.prepare_threshold < 0 else settings.prepare_threshold
         options = PoolOptions(self.pool_size, settings.pool_seconds, prepare)
-        shared = {"read_dsn": self.read_dsn, "schema": self.schema, "options": options}
+        shared: dict[str, Any] = {"read_dsn": self.read_dsn, "schema": self.schema, "options": options}
         if self.dsn is not None and self.dsn.startswith(("neo4j:", "neo4j+", "bolt:", "bolt+")):
             raise UsageError("a Neo4j address cannot be opened as a store yet; give a PostgreSQL DSN")
         if self.pool is not None or self.dsn is not None:

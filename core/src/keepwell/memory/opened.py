@@ -84,4 +84,3 @@ class Registry:
         for opened in list(self._opened.values()):
             opened.close()
         self._opened.clear()
-

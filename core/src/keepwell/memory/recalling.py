@@ -56,7 +56,7 @@ class Request:
         Raises:
             InvalidQuery: the query is blank, or a limit is out of range.
         """
-        if not isinstance(self.query, str) or not self.query.strip():
+        if not self.query.strip():
             raise InvalidQuery("the query is blank; ask with some words")
         if not 1 <= self.limit <= MAX_LIMIT:
             raise InvalidQuery(f"limit is {self.limit}; give 1 to {MAX_LIMIT}")
@@ -73,7 +73,9 @@ class Request:
         return self.query.encode("utf-8", "replace").decode()
 
 
-def recall(engine: Engine, scope: Scope, request: Request, vector: Vectors | None, skipped: dict[str, str]) -> Recollections:
+def recall(
+    engine: Engine, scope: Scope, request: Request, vector: Vectors | None, skipped: dict[str, str]
+) -> Recollections:
     """Find what fits a request; ``skipped`` names the sources that have no part in it."""
     if "message" not in request.kinds:
         return Recollections((), skipped)
@@ -147,9 +149,7 @@ def _by_candidates(
     snapshot = Snapshot(Delta(True, Mark("", "", 0), found.messages, found.vectors))  # noqa: FBT003 - the field full
     allowed = _allowed(engine, scope, request, snapshot)
     statistics: Statistics = found.statistics
-    hits = rank(
-        snapshot, question, _wanted(request), allowed=allowed, statistics=statistics, explain=request.explain
-    )
+    hits = rank(snapshot, question, _wanted(request), allowed=allowed, statistics=statistics, explain=request.explain)
     return hits, "candidates"
 
 
@@ -206,5 +206,12 @@ def _recollection(hit: Hit, there: Found, shown: set[tuple[str, Any, str]]) -> R
 
     evidence = {name: Evidence(hit.ranks.get(name, 0), share) for name, share in hit.shares.items()}
     return Recollection(
-        "message", hit.score, there.message, there.thread, there.owner, evidence, fresh(there.before), fresh(there.after)
+        "message",
+        hit.score,
+        there.message,
+        there.thread,
+        there.owner,
+        evidence,
+        fresh(there.before),
+        fresh(there.after),
     )

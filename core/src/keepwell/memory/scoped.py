@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-from keepwell.errors import InvalidQuery, InvalidScope, KeepwellError, UsageError
+from keepwell.errors import InvalidQuery, InvalidScope, KeepwellError, ThreadNotFound, UsageError
 from keepwell.memory.engine import Engine, Script
 from keepwell.memory.recalling import Request, recall
 from keepwell.memory.thread import ScopedThread
@@ -88,8 +88,8 @@ class ScopedMemory:
         found = self._engine.record.read(base.FindThreadByKey(self.scope, key))
         if found is None:
             return None
-        ids = {name: value or None for name, value in found.owner._asdict().items()}
-        return self.memory.scope(**ids).thread(found.id)
+        user, agent, run = (value or None for value in found.owner)
+        return self.memory.scope(user, agent, run).thread(found.id)
 
     def threads(
         self,
@@ -108,9 +108,7 @@ class ScopedMemory:
             raise InvalidQuery(f"limit is {limit}; give 1 to {_MAX_PAGE}")
         if order not in ("updated", "created"):
             raise InvalidQuery(f"order is {order!r}; give 'updated' or 'created'")
-        return self._engine.record.read(
-            base.ListThreads(self.scope, where or {}, order, newest_first, after, limit)
-        )
+        return self._engine.record.read(base.ListThreads(self.scope, where or {}, order, newest_first, after, limit))
 
     # Recall
 
@@ -141,7 +139,18 @@ class ScopedMemory:
             InvalidQuery: the query is blank, or an option is out of range.
         """
         request = self._request(
-            query, limit, kinds, thread, where, since, until, as_of, neighbours, min_score, max_tokens, explain
+            query,
+            limit=limit,
+            kinds=kinds,
+            thread=thread,
+            where=where,
+            since=since,
+            until=until,
+            as_of=as_of,
+            neighbours=neighbours,
+            min_score=min_score,
+            max_tokens=max_tokens,
+            explain=explain,
         )
         return Recollections() if request is None or incognito else self.recall_request(request)
 
@@ -165,7 +174,18 @@ class ScopedMemory:
         """Do what ``recall`` does, without holding up the loop."""
         request = await self._engine.run(
             self._request,
-            query, limit, kinds, thread, where, since, until, as_of, neighbours, min_score, max_tokens, explain,
+            query,
+            limit=limit,
+            kinds=kinds,
+            thread=thread,
+            where=where,
+            since=since,
+            until=until,
+            as_of=as_of,
+            neighbours=neighbours,
+            min_score=min_score,
+            max_tokens=max_tokens,
+            explain=explain,
         )
         return Recollections() if request is None or incognito else await self.arecall_request(request)
 
@@ -198,6 +218,7 @@ class ScopedMemory:
 
         Raises:
             UsageError: more than one value is given, or one that is neither a thread nor a message.
+            NotFound: the thread or message is not there.
         """
         return self._engine.perform(self._forget(one), connection)
 
@@ -219,6 +240,7 @@ class ScopedMemory:
     def _request(
         self,
         query: str,
+        *,
         limit: int,
         kinds: tuple[Kind, ...],
         thread: ScopedThread | None,
@@ -229,7 +251,7 @@ class ScopedMemory:
         neighbours: int,
         min_score: float | None,
         max_tokens: int | None,
-        explain: bool,  # noqa: FBT001 - passed on in order from recall
+        explain: bool,
     ) -> Request | None:
         """Give the request; None where it asks in a thread that has nothing."""
         key: UUID | None = None
@@ -237,9 +259,19 @@ class ScopedMemory:
             if not self.scope.covers(thread.owner):
                 raise InvalidQuery(f"thread {thread.id!r} is not in this scope")
             key = thread.key
-        times = [None if time is None else utc(time) for time in (since, until, as_of)]
         request = Request(
-            query, limit, tuple(kinds), key, where or {}, *times, neighbours, min_score, max_tokens, explain
+            query,
+            limit,
+            tuple(kinds),
+            key,
+            where or {},
+            since=None if since is None else utc(since),
+            until=None if until is None else utc(until),
+            as_of=None if as_of is None else utc(as_of),
+            neighbours=neighbours,
+            min_score=min_score,
+            max_tokens=max_tokens,
+            explain=explain,
         )
         return None if thread is not None and (key is None or thread.incognito) else request
 
@@ -250,7 +282,7 @@ class ScopedMemory:
             case ():
                 change = base.Forget(self.scope)
             case (ScopedThread() as thread,):
-                change = base.Forget(Scope(*(v or None for v in thread.owner)), self._own_key(thread))
+                change = base.Forget(self.scope, self._own_key(thread))
             case (Message() as message,):
                 change = base.Forget(self.scope, None, message.id)
             case _:
@@ -264,11 +296,11 @@ class ScopedMemory:
         if not self.scope.covers(thread.owner):
             raise UsageError(f"thread {thread.id!r} is not in this scope; nothing was forgotten")
         if (key := thread.key) is None:
-            raise UsageError(f"thread {thread.id!r} was never written; there is nothing to forget")
+            raise ThreadNotFound(f"thread {thread.id!r} was never written; there is nothing to forget")
         return key
 
     def _repr_html_(self) -> str:
-        return self.threads()._repr_html_()  # noqa: SLF001 - ours
+        return self.threads()._repr_html_()
 
 
 def _scoped(memory: Memory, scope: Scope) -> ScopedMemory:

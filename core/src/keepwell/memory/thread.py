@@ -97,9 +97,8 @@ class ScopedThread:
         if self.incognito:
             return Messages()
         span = (None if since is None else utc(since), None if until is None else utc(until))
-        return Messages(
-            self._engine.record.read(base.ReadMessages(self.owner, self.id, last, limit, after, before, *span))
-        )
+        found = self._engine.record.read(base.ReadMessages(self.owner, self.id, last, limit, after, before, *span))
+        return Messages(found)
 
     def window(self, last: int | None = None, *, tokens: int | None = None) -> Messages:
         """Give the newest whole turns: within ``last`` messages, within ``tokens``, oldest first.
@@ -120,9 +119,8 @@ class ScopedThread:
             raise InvalidQuery("before and after must be 0 or more")
         if not messages or self.incognito:
             return Messages()
-        return Messages(
-            self._engine.record.read(base.ReadAround(self.owner, self.id, _ids(messages), before, after))
-        )
+        found = self._engine.record.read(base.ReadAround(self.owner, self.id, _ids(messages), before, after))
+        return Messages(found)
 
     def iterate(self, batch: int = 500) -> Iterator[Message]:
         """Go through the whole thread, oldest first, holding at most ``batch`` messages at a time."""
@@ -405,9 +403,7 @@ class ScopedThread:
         shown = frozenset(message.id for message in recent) | frozenset(exclude)
         return Request(asked, limit, neighbours=0, exclude=shown)
 
-    def _context(
-        self, recent: Sequence[Message], found: Recollections, tokens: int | None, characters: int
-    ) -> Context:
+    def _context(self, recent: Sequence[Message], found: Recollections, tokens: int | None, characters: int) -> Context:
         counter = self._engine.models.counter
         room = None if tokens is None else tokens // 3
         text = contexts.block(found, characters=characters, tokens=room, counter=counter)
@@ -416,10 +412,10 @@ class ScopedThread:
 
     def _repr_html_(self) -> str:
         known = self.info()
-        return f"<p>{self.id} (not written yet)</p>" if known is None else known._repr_html_()  # noqa: SLF001 - ours
+        return f"<p>{self.id} (not written yet)</p>" if known is None else known._repr_html_()
 
 
-def _thread(scope: ScopedMemory, ident: str, incognito: bool) -> ScopedThread:  # noqa: FBT001 - called by pickle
+def _thread(scope: ScopedMemory, ident: str, incognito: bool) -> ScopedThread:
     return scope.thread(ident, incognito=incognito)
 
 
@@ -428,7 +424,9 @@ def _one(change: base.Write[base.R]) -> Script[base.R]:
 
 
 def _ids(messages: Sequence[Message | str]) -> tuple[str, ...]:
-    return tuple(message.id if isinstance(message, Message) else check_id(message, "message id") for message in messages)
+    return tuple(
+        message.id if isinstance(message, Message) else check_id(message, "message id") for message in messages
+    )
 
 
 def _check_messages(messages: Sequence[object]) -> None:
@@ -437,5 +435,3 @@ def _check_messages(messages: Sequence[object]) -> None:
             raise InvalidMessage(
                 f"append takes Message values, not {type(message).__name__}; write Message.user('...')"
             )
-
-

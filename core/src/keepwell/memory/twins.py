@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 if TYPE_CHECKING:
     from keepwell.memory.engine import Engine
@@ -33,4 +33,4 @@ def twin(verb: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], Co
     awaited.__name__ = f"a{verb.__name__}"
     awaited.__qualname__ = awaited.__qualname__.replace(verb.__name__, awaited.__name__)
     awaited.__doc__ = f"Do what ``{verb.__name__}`` does, without holding up the loop."
-    return awaited
+    return cast("Callable[Concatenate[S, P], Coroutine[Any, Any, R]]", awaited)

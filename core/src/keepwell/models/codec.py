@@ -1,8 +1,8 @@
-"""JSON that gives back what was put in.
+r"""JSON that gives back what was put in.
 
 ``encode`` turns any Python value into one that JSON can hold, ``decode`` turns it back. What JSON has no
 word for is tagged: ``{"$keepwell": [kind, ...]}``. Text is left alone: NUL and lone surrogates survive as
-``\\u`` escapes in a ``json`` column (not in ``jsonb``, see :func:`searchable`).
+``\u`` escapes in a ``json`` column (not in ``jsonb``, see :func:`searchable`).
 
 Kinds: ``float`` (NaN, infinities), ``bytes``, ``datetime``, ``date``, ``time``, ``timedelta``, ``decimal``,
 ``uuid``, ``tuple``, ``set``, ``frozenset``, ``dict`` (keys that are not text, or that look like the tag),
@@ -19,7 +19,8 @@ import json
 import logging
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
@@ -107,6 +108,11 @@ def _encode_dict(value: Mapping[object, object]) -> Json:
     return {TAG: ["dict", [[encode(key), encode(item)] for key, item in value.items()]]}
 
 
+def _sorted(members: AbstractSet[object]) -> Json:
+    """Give the members of a set in one order, whatever their hashes are: equal values make equal text."""
+    return sorted((encode(member) for member in members), key=lambda member: json.dumps(member, sort_keys=True))
+
+
 _TAGGED: list[tuple[type | tuple[type, ...], str, Callable[[Any], Json]]] = [
     ((bytes, bytearray, memoryview), "bytes", lambda v: base64.b64encode(bytes(v)).decode("ascii")),
     (dt.datetime, "datetime", lambda v: v.isoformat()),
@@ -116,14 +122,9 @@ _TAGGED: list[tuple[type | tuple[type, ...], str, Callable[[Any], Json]]] = [
     (Decimal, "decimal", str),
     (UUID, "uuid", str),
     (tuple, "tuple", lambda v: [encode(item) for item in v]),
-    (frozenset, "frozenset", lambda v: _sorted(v)),
-    (Set, "set", lambda v: _sorted(v)),
+    (frozenset, "frozenset", _sorted),
+    (AbstractSet, "set", _sorted),
 ]
-
-
-def _sorted(members: Set[object]) -> Json:
-    """Give the members of a set in one order, whatever their hashes are: equal values make equal text."""
-    return sorted((encode(member) for member in members), key=lambda member: json.dumps(member, sort_keys=True))
 
 
 def _encode_other(value: object) -> Json:
@@ -157,7 +158,9 @@ def _encode_subclass(value: object) -> Json:
 
 
 def _fields(value: BaseModel) -> dict[object, object]:
-    return {**value.__dict__, **(value.__pydantic_extra__ or {})}
+    return {
+        name: field for fields in (value.__dict__, value.__pydantic_extra__ or {}) for name, field in fields.items()
+    }
 
 
 def _name(value: object) -> str:
@@ -166,7 +169,7 @@ def _name(value: object) -> str:
 
 _READERS: dict[str, Callable[[Any], Any]] = {
     "float": float,
-    "bytes": lambda v: base64.b64decode(v),
+    "bytes": base64.b64decode,
     "datetime": dt.datetime.fromisoformat,
     "date": dt.date.fromisoformat,
     "time": dt.time.fromisoformat,

@@ -13,7 +13,7 @@ from keepwell.errors import InvalidMessage, InvalidScope
 from keepwell.models.html import table
 from keepwell.models.scope import check_id
 
-Json: TypeAlias = "str | int | float | bool | None | list[Json] | dict[str, Json]"
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
 MAX_ROLE_CHARACTERS = 64
 

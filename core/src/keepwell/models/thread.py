@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, Self, overload
 from uuid import UUID
 
 from keepwell.models.html import table
@@ -48,12 +48,12 @@ def thread_row(thread: Thread) -> tuple[object, ...]:
     return thread.id, thread.title, thread.message_count, f"{thread.updated_at:%Y-%m-%d %H:%M}"
 
 
-class Threads(tuple[Thread, ...]):
+class Threads(tuple[Thread, ...]):  # noqa: SLOT001 - a tuple with a field cannot have slots
     """One page of threads; ``next`` continues after it, and is None on the last page."""
 
     next: str | None
 
-    def __new__(cls, threads: Sequence[Thread] = (), following: str | None = None) -> Threads:
+    def __new__(cls, threads: Sequence[Thread] = (), following: str | None = None) -> Self:
         """Keep the page and the mark of what follows."""
         self = super().__new__(cls, threads)
         self.next = following

@@ -37,11 +37,13 @@ class BundledEmbedder:
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Give a vector a text, (n, 256)."""
-        return np.asarray(self._model().embed(list(texts), norm=False), np.float32)
+        vectors: Vectors = np.asarray(self._model().embed(list(texts), norm=False), np.float32)
+        return vectors
 
     def embed_query(self, text: str) -> Vectors:
         """Give the vector of a question, (256,)."""
-        return self.embed([text])[0]
+        vector: Vectors = self.embed([text])[0]
+        return vector
 
     async def aembed_query(self, text: str) -> Vectors:
         """Give the vector of a question; it takes less time than to hand it to a thread."""

@@ -26,9 +26,17 @@ class Embedder(Protocol):
     vectors; ``local`` says that it answers in this process, in well under a millisecond a text.
     """
 
-    model: str
-    dimension: int
-    local: bool
+    @property
+    def model(self) -> str:
+        """The name under which the store keeps its vectors."""
+
+    @property
+    def dimension(self) -> int:
+        """How many numbers a vector has."""
+
+    @property
+    def local(self) -> bool:
+        """Whether it answers at once, in this process."""
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Give a vector a text, (n, dimension)."""
@@ -52,7 +60,8 @@ def unit(vectors: object, dimension: int, count: int) -> Vectors:
     if not np.isfinite(matrix).all():
         raise EmbedderFailed("the embedder answered numbers that are not finite")
     norms = np.linalg.norm(matrix, axis=1, keepdims=True)
-    return matrix / np.where(norms > 0, norms, 1)
+    units: Vectors = (matrix / np.where(norms > 0, norms, 1)).astype(np.float32, copy=False)
+    return units
 
 
 def embedder_of(given: Any, *, model: str | None = None) -> Embedder:  # noqa: ANN401 - that is its purpose
@@ -101,7 +110,7 @@ class _Adapted:
         self._dimension: int | None = None
 
     @property
-    def dimension(self) -> int:  # type: ignore[override]  # read-only here
+    def dimension(self) -> int:
         if self._dimension is None:
             self._dimension = len(self._one("dimension"))
         return self._dimension

@@ -26,7 +26,8 @@ def halves(*threads: UUID) -> Halves:
 class MessageColumns:
     """Messages, a row each: ``keys`` (n,), ``seqs`` (n,), times (n,) in seconds since 1970 UTC.
 
-    ``threads`` (n, 2) holds each thread's key as two halves, see :func:`halves`. ``terms`` holds each message's analysed terms, separated by spaces, in order and with repeats.
+    ``threads`` (n, 2) holds each thread's key as two halves, see :func:`halves`. ``terms``
+    holds each message's analysed terms, separated by spaces, in order and with repeats.
     """
 
     keys: Ints

@@ -8,7 +8,18 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from keepwell.recall.arrays import Delta, Flags, Floats, Halves, Ints, Mark, MessageColumns, Statistics, Times, VectorColumns
+from keepwell.recall.arrays import (
+    Delta,
+    Flags,
+    Floats,
+    Halves,
+    Ints,
+    Mark,
+    MessageColumns,
+    Statistics,
+    Times,
+    VectorColumns,
+)
 
 BYTES_PER_MESSAGE = 320
 """About what a message costs here beside its vector and its terms: fixed columns, its index entry, its postings."""
@@ -209,7 +220,7 @@ class Snapshot:
         self._before[:], self._after[:] = -1, -1
         self._before[order[1:][same]] = order[:-1][same]
         self._after[order[:-1][same]] = order[1:][same]
-        last = order[np.append(~same, True)] if len(order) else order  # noqa: FBT003 - a cell, not a flag
+        last = order[np.append(~same, True)] if len(order) else order
         self._ends = {(int(a), int(b)): int(row) for (a, b), row in zip(self.threads[last], last, strict=True)}
         self._dirty = False
 

@@ -22,7 +22,7 @@ MAX_BATCH_CHARACTERS = 16_000_000
 
 def is_plain(change: Write[Any]) -> bool:
     """Tell whether a change is an append that one statement can carry out."""
-    return isinstance(change, AppendMessages) and change.idempotency_key is None and 0 < len(change.messages)
+    return isinstance(change, AppendMessages) and change.idempotency_key is None and len(change.messages) > 0
 
 
 def append_plainly(walls: Walls, change: AppendMessages) -> Plan[Appended]:
@@ -51,7 +51,7 @@ def append(walls: Walls, change: AppendMessages) -> Plan[Appended]:
         )
     answer = json.loads(answered)
     rows = yield walls.step("read_by_ids", key=UUID(answer["thread"]), ids=answer["ids"])
-    return Appended(UUID(answer["thread"]), tuple(map(message_of, rows)), {})  # type: ignore[arg-type]  # rows are untyped
+    return Appended(UUID(answer["thread"]), tuple(map(message_of, rows)), {})
 
 
 def replace(walls: Walls, change: ReplaceMessage) -> Plan[Appended]:
@@ -168,7 +168,7 @@ def _last_of_each_id(drafts: Sequence[Draft]) -> list[Draft]:
     return list({new.message.id: new for new in drafts}.values())
 
 
-def _batches(drafts: Sequence[Draft]) -> list[Sequence[Draft]]:
+def _batches(drafts: Sequence[Draft]) -> list[list[Draft]]:
     batches: list[list[Draft]] = []
     room = 0
     for new in drafts:

@@ -32,7 +32,7 @@ def translated(place: str) -> Iterator[None]:
         raise translate(error, place) from error
 
 
-def translate(error: psycopg.Error, place: str) -> KeepwellError:
+def translate(error: psycopg.Error, place: str) -> KeepwellError:  # noqa: PLR0911 - one a kind
     """Give the error of ours that says what the driver's means here, and what to do."""
     words = plain(str(error))
     match error:

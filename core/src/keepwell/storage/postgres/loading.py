@@ -52,9 +52,11 @@ def load(walls: Walls, query: base.LoadScope) -> Plan[Delta]:
         (row,) = yield walls.scoped("load_since", query.scope, space=space, newer=newer, running=running)
         mark = Mark(row[0], row[1], row[2])
         if mark.server == query.since.server and _xmax(mark) >= _xmax(query.since):
-            return Delta(False, mark, _messages(row[3:9]), _vectors(row[9:11]), _ints(row[11]))
+            changed, vectors = _messages(row[3:9]), _vectors(row[9:11])
+            return Delta(full=False, mark=mark, messages=changed, vectors=vectors, removed=_ints(row[11]))
     (row,) = yield walls.scoped("load_whole", query.scope, space=space)
-    return Delta(True, Mark(row[0], row[1], row[2]), _messages(row[3:9]), _vectors(row[9:11]))
+    mark = Mark(row[0], row[1], row[2])
+    return Delta(full=True, mark=mark, messages=_messages(row[3:9]), vectors=_vectors(row[9:11]))
 
 
 def _horizon(mark: Mark) -> tuple[str, list[str]]:
@@ -78,7 +80,7 @@ def candidates(walls: Walls, query: base.FindCandidates) -> Plan[CandidateColumn
     within = yield from _within(walls, query)
     ((messages, length),) = yield walls.scoped("weigh", scope)
     rows = yield walls.scoped("term_frequencies", scope, terms=terms)
-    frequencies = dict(rows)
+    frequencies: dict[str, int] = dict(rows)
     counts = [frequencies.get(term, 0) for term in terms]
     (row,) = yield walls.scoped(
         "candidates",
@@ -131,11 +133,12 @@ def _vectors(row: Sequence[Any]) -> VectorColumns:
 
 
 def _ints(packed: bytes | None) -> Ints:
-    return np.empty(0, np.int64) if packed is None else _cells(packed, ">i8", 8).astype(np.int64)
+    return np.empty(0, np.int64) if packed is None else _cells(packed, ">i8").astype(np.int64)
 
 
 def _times(packed: bytes) -> Times:
-    return _cells(packed, ">f8", 8).astype(np.float64)
+    times: Times = _cells(packed, ">f8").astype(np.float64)
+    return times
 
 
 def _halves(packed: bytes) -> Halves:
@@ -143,8 +146,6 @@ def _halves(packed: bytes) -> Halves:
     return np.ascontiguousarray(raw[:, 4:]).view(">u8").astype(np.uint64)
 
 
-def _cells(packed: bytes, kind: str, size: int) -> Any:  # noqa: ANN401 - an array of that kind
+def _cells(packed: bytes, kind: str) -> Any:  # noqa: ANN401 - an array of that kind
     cells = np.frombuffer(packed, dtype=[("length", ">i4"), ("value", kind)], offset=_ARRAY_HEAD)
     return cells["value"]
-
-

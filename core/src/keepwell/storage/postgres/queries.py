@@ -21,7 +21,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
-from typing import LiteralString, cast
 
 from psycopg import sql
 
@@ -75,7 +74,7 @@ def statement(name: str, names: Names, scope: Scope | None = None) -> bytes:
 
 def compose(text: str, names: Names) -> bytes:
     """Put the quoted names of schema and type into SQL text."""
-    composed = sql.SQL(cast("LiteralString", text)).format(
+    composed = sql.SQL(text).format(
         schema=sql.Identifier(names.schema),
         extensions=sql.Identifier(names.extensions),
         vector=sql.Identifier(names.extensions, "vector"),
@@ -85,8 +84,8 @@ def compose(text: str, names: Names) -> bytes:
 
 def shape(scope: Scope) -> Scope:
     """Give the scope with its ids blotted out, so that scopes alike share one statement."""
-    ids = (None if value is None else "*" for value in (scope.user_id, scope.agent_id, scope.run_id))
-    return Scope(*ids, across_users=scope.across_users)
+    user, agent, run = (None if value is None else "*" for value in (scope.user_id, scope.agent_id, scope.run_id))
+    return Scope(user, agent, run, scope.across_users)
 
 
 def scope_parameters(scope: Scope) -> dict[str, object]:

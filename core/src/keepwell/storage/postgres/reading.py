@@ -32,7 +32,7 @@ def messages(walls: Walls, query: base.ReadMessages) -> Plan[list[Message]]:
         limit=_NO_LIMIT if limit is None else limit,
         **span,
     )
-    found = [message_of(row) for row in rows]  # type: ignore[arg-type]  # rows are untyped
+    found = [message_of(row) for row in rows]
     return found[::-1] if newest else found
 
 
@@ -46,7 +46,7 @@ def around(walls: Walls, query: base.ReadAround) -> Plan[list[Message]]:
         before=query.before,
         after=query.after,
     )
-    return [message_of(row) for row in rows]  # type: ignore[arg-type]  # rows are untyped
+    return [message_of(row) for row in rows]
 
 
 def fetch(walls: Walls, query: base.FetchMessages) -> Plan[dict[int, base.Found]]:
@@ -60,8 +60,8 @@ def fetch(walls: Walls, query: base.FetchMessages) -> Plan[dict[int, base.Found]
 
 def _found(near: dict[int, list[tuple[Any, ...]]]) -> base.Found:
     hit = near[0][0]
-    before, after = (tuple(message_of(row[6:]) for row in near[place]) for place in (-1, 1))  # type: ignore[arg-type]
-    return base.Found(message_of(hit[6:]), hit[2], Owner(*hit[3:6]), before, after)  # type: ignore[arg-type]
+    before, after = (tuple(message_of(row[6:]) for row in near[place]) for place in (-1, 1))
+    return base.Found(message_of(hit[6:]), hit[2], Owner(*hit[3:6]), before, after)
 
 
 def status(walls: Walls, query: base.ReadStatus) -> Plan[base.TenantStatus]:  # noqa: ARG001 - it has no fields

@@ -29,7 +29,7 @@ from keepwell.models.codec import dumps, loads, searchable
 from keepwell.models.message import trusted
 
 MessageRow = tuple[int, str, str, str | None, dt.datetime]
-_PARTS: Mapping[str, type[Part]] = {  # type: ignore[valid-type]  # a union's members
+_PARTS: Mapping[str, type[Part]] = {
     "text": TextPart,
     "image": MediaPart,
     "audio": MediaPart,
@@ -53,9 +53,9 @@ class Draft(NamedTuple):
     terms: str
 
     def row(self, n: int) -> str:
-        """Give the JSON object that the append statement reads; bodies are strings in it.
+        r"""Give the JSON object that the append statement reads; bodies are strings in it.
 
-        A body is quoted once more because the server refuses ``\\u0000`` in JSON whose fields it takes apart.
+        A body is quoted once more because the server refuses ``\u0000`` in JSON whose fields it takes apart.
         """
         native = "null" if self.native is None else _quote(self.native)
         labels = "null" if self.labels is None else _quote(self.labels)
@@ -135,7 +135,7 @@ def _words(text: str) -> TextPart:
 
 
 def _part(fields: dict[str, Any]) -> Part:
-    return _PARTS[fields["type"]].model_construct(**fields)  # type: ignore[attr-defined, no-any-return]
+    return _PARTS[fields["type"]].model_construct(**fields)
 
 
 def thread_of(row: tuple[Any, ...]) -> Thread:

@@ -34,10 +34,11 @@ class Migration:
 @cache
 def migrations() -> tuple[Migration, ...]:
     """Give all migrations, in order."""
-    found = []
-    for file in files(__package__).joinpath("migrations").iterdir():
-        if numbered := _NUMBERED.match(file.name):
-            found.append(Migration(int(numbered[1]), numbered[2], file.read_text("utf-8")))
+    found = [
+        Migration(int(numbered[1]), numbered[2], file.read_text("utf-8"))
+        for file in files(__package__).joinpath("migrations").iterdir()
+        if (numbered := _NUMBERED.match(file.name))
+    ]
     return tuple(sorted(found, key=lambda migration: migration.version))
 
 

@@ -58,7 +58,7 @@ def update(walls: Walls, change: base.UpdateThread) -> Plan[Thread]:
     removed = {name for name, value in change.metadata.items() if value is None}
     merged = {**held.metadata, **change.metadata}
     kept = {name: value for name, value in merged.items() if name not in removed}
-    rows = yield walls.step("update_thread", key=held.key, title=change.title, **_metadata(kept))
+    rows = yield walls.step("update_thread", None, key=held.key, title=change.title, **_metadata(kept))
     return thread_of(rows[0])
 
 
