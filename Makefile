@@ -11,7 +11,7 @@ help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
 
 demo: .venv/.ready ## watch an agent remember, across processes and frameworks
-	$(RUN) -m keepwell demo
+	$(RUN) demo/run.py
 
 test: .venv/.ready ## run every test, the long proofs in their short form
 	$(TESTS)

@@ -16,6 +16,7 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import make_conninfo
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from keepwell.storage.postgres import embedded
@@ -102,5 +103,5 @@ def show(title: str, rows: list[tuple[str, str, str]]) -> None:
     """Print rows of what, measured and bound."""
     table = Table("what", "measured", "bound", title=title, title_justify="left")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     Console(width=140).print(table)

@@ -429,3 +429,13 @@ def test_a_restart_of_the_server() -> None:
             memory.close()
             again.release()
         server.release()
+
+
+def test_another_server_for_loading(dsn: str, tenant: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A recall is loaded over the read-only address, and where nobody answers there, from the primary."""
+    away = "host=127.0.0.1 port=1 dbname=nowhere connect_timeout=1"
+    for read_dsn in (dsn, away):
+        store = PostgresStore(dsn, read_dsn=read_dsn, options=PoolOptions(2, timeout=0.5 if read_dsn == away else 5))
+        with Memory.over(store, tenant=tenant, embedder=HashEmbedder()) as memory:
+            memory.scope("ada").thread("t").append(Message.user("walnut", id="m"))
+            assert [item.text for item in memory.scope("ada").recall("walnut")] == ["walnut"]

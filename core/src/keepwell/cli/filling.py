@@ -17,7 +17,7 @@ from keepwell import Message, ScopedMemory, ScopedThread, Thread
 from keepwell.cli.desk import Agent, Desk, Run, User, Whose, at_desk, view_of
 from keepwell.cli.failing import INTERRUPTED
 from keepwell.cli.plain import counted
-from keepwell.errors import ImportFormatError, ThreadExists
+from keepwell.errors import EmbeddingError, ImportFormatError, ThreadExists
 from keepwell.importing import Format, ImportedThread, LeftOut, detect, read
 
 BATCH = 500
@@ -66,6 +66,7 @@ class Tally:
     broken: list[str] = field(default_factory=list)
     vectors: int = 0
     finished: bool = False
+    trouble: str | None = None
 
 
 @at_desk
@@ -93,8 +94,10 @@ def import_(
         view = view_of(memory, Whose(user, agent, run))
         try:
             _pour(desk, view, read(file, kind, on_broken=on_broken), thread_prefix, tally)
-            tally.vectors = memory.drain().embedded
             tally.finished = True
+            tally.vectors = memory.drain().embedded
+        except EmbeddingError as error:  # the messages are in, and are found by their words
+            tally.trouble = f"vectors are still due, see keepwell drain: {error}"
         except KeyboardInterrupt:
             desk.note("stopped; run it again to go on")
         except ImportFormatError:
@@ -159,12 +162,15 @@ def _tell(desk: Desk, file: Path, kind: Format, tally: Tally) -> None:
         "caught_up": tally.vectors,
         "left_out": dict(tally.left_out),
         "broken": tally.broken,
+        "trouble": tally.trouble,
     }
     desk.tell(answer, _summary(tally))
     for why in tally.broken[:_SHOWN]:
         desk.note(f"left out: {why}", "yellow")
     if len(tally.broken) > _SHOWN:
         desk.note(f"and {len(tally.broken) - _SHOWN} more that cannot be read", "yellow")
+    if tally.trouble is not None:
+        desk.note(tally.trouble, "yellow")
     if not tally.finished:
         raise typer.Exit(INTERRUPTED)
 

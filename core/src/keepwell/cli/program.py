@@ -11,7 +11,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from keepwell.cli import asking, demo, filling, forgetting, keeping
+from keepwell.cli import asking, filling, forgetting, keeping
+from keepwell.cli.demo.command import demo
 from keepwell.cli.desk import AsJson, Desk, Dsn, Folder, Schema, Tenant
 from keepwell.cli.failing import log_on_one_line, on_one_line
 
@@ -44,7 +45,7 @@ def program() -> typer.Typer:
     """Give the program, for this process's arguments or for a test's."""
     app = typer.Typer(cls=Program, pretty_exceptions_enable=False, rich_markup_mode="rich")
     app.callback(invoke_without_command=True)(_begin)
-    app.command("demo", rich_help_panel=_MEMORY)(demo.demo)
+    app.command("demo", rich_help_panel=_MEMORY)(demo)
     app.command("import", rich_help_panel=_MEMORY)(filling.import_)
     app.command("recall", rich_help_panel=_MEMORY)(asking.recall)
     app.command("threads", rich_help_panel=_MEMORY)(asking.threads)

@@ -74,11 +74,11 @@ class Snapshot:
         found = self.matrix[: self.vectors] @ query
         place = self._place[: self.vectors]
         known = place >= 0
-        if self._chunked or not known.all():
-            best[:] = 0
-            np.maximum.at(best, place[known], found[known])
-        else:
-            best[place] = found
+        if not known.all():
+            place, found = place[known], found[known]
+        best[place] = found
+        if self._chunked:
+            np.maximum.at(best, place, found)
         return best
 
     def postings(self, term: str) -> tuple[Ints, NDArray[np.float32]]:

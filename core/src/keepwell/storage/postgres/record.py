@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import GEN_CREATED, getgeneratorstate
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
 from psycopg import AsyncConnection, Connection
 from psycopg import errors as pg
+from psycopg_pool import PoolClosed, PoolTimeout
 
 from keepwell.errors import UsageError
 from keepwell.storage import base
@@ -97,23 +99,30 @@ class PostgresRecord:
             try:
                 return cast("R", self._store.run(plan(self._walls, query), single=True, recall=recall))
             except psycopg.OperationalError as error:
-                if not broken(error):
+                standby_away = recall and self._store.reads_elsewhere and isinstance(error, PoolTimeout)
+                if not (broken(error) or standby_away):
                     raise
+                self._store.refresh()
                 return cast("R", self._store.run(plan(self._walls, query), single=True))
 
     def _write_alone(self, change: base.Write[R]) -> R:
         """Do it, and once more where another writer was first: what made it fail can be seen the second time.
 
-        An append is sent again where the line broke, too: its ids make what was committed before a no-op.
+        Where the line broke, what cannot have reached the server is sent again; appends and vectors are in any
+        case, because a second time they change nothing.
         """
-        plain = appending.is_plain(change)
+        single = appending.is_plain(change) or isinstance(change, base.PutVectors)
+        plan = self._plan(change, single=True)
         with translated(self._store.name):
             try:
-                return self._store.run(self._plan(change, single=True), single=plain)
+                return self._store.run(plan, single=single)
             except pg.UniqueViolation:
                 return self._store.run(self._plan(change))
             except psycopg.OperationalError as error:
-                if not (plain and broken(error)):
+                if not broken(error):
+                    raise
+                self._store.refresh()
+                if not single and getgeneratorstate(plan) != GEN_CREATED:
                     raise
                 return self._store.run(self._plan(change))
 
@@ -125,4 +134,6 @@ class PostgresRecord:
 
 def broken(error: psycopg.OperationalError) -> bool:
     """Tell whether the line to the server broke, rather than the server refusing something."""
+    if isinstance(error, PoolTimeout | PoolClosed):
+        return False
     return error.sqlstate is None or isinstance(error, pg.AdminShutdown | pg.CrashShutdown | pg.ConnectionException)

@@ -35,24 +35,19 @@ def open_space(walls: Walls, change: base.OpenSpace) -> Plan[base.Space]:
 
 def put(walls: Walls, change: base.PutVectors) -> Plan[bool]:
     """Keep vectors, and move the marks of their threads."""
-    kept = yield walls.step(
+    rows, done = change.rows, change.done
+    active = yield walls.step(
         "put_vectors",
         space=change.space,
-        messages=[row.message for row in change.rows],
-        chunks=[row.chunk for row in change.rows],
-        versions=[row.version for row in change.rows],
-        vectors=FloatArray(np.concatenate([row.vector for row in change.rows]) if change.rows else np.empty(0)),
-    )
-    done = change.done if len(kept) == len(change.rows) else {}
-    yield walls.step(
-        "advance",
-        space=change.space,
+        messages=[row.message for row in rows],
+        chunks=[row.chunk for row in rows],
+        versions=[row.version for row in rows],
+        vectors=FloatArray(np.concatenate([row.vector for row in rows]) if rows else np.empty(0)),
         threads=list(done),
         firsts=[first for first, _ in done.values()],
         lasts=[last for _, last in done.values()],
     )
-    rows = yield walls.step("active_space")
-    return bool(rows) and rows[0][0] == change.space
+    return bool(active)
 
 
 def due(walls: Walls, query: base.FindDue) -> Plan[base.DueBatch]:

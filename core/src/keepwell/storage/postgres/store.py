@@ -80,6 +80,11 @@ class PostgresStore:
         """How many operations can be under way at once."""
         return self._options.size if self._given is None else self._given.max_size
 
+    @property
+    def reads_elsewhere(self) -> bool:
+        """Tell whether recalls are loaded from another server than the one that is written to."""
+        return self._read_pool is not None
+
     def record(self, tenant: str) -> PostgresRecord:
         """Give the record of a tenant."""
         return PostgresRecord(self, tenant)
@@ -94,11 +99,14 @@ class PostgresStore:
 
     def run(self, plan: Plan[R], *, single: bool = False, recall: bool = False) -> R:
         """Run a plan in a transaction of its own."""
-        if recall and self._read_pool is not None:
-            with self._read_pool.connection() as connection, self._own(connection, single=single):
-                return run(connection, plan)
-        with self._connection() as connection, self._own(connection, single=single):
+        with self._connection(recall=recall) as connection, self._own(connection, single=single):
             return run(connection, plan)
+
+    def refresh(self) -> None:
+        """Replace the waiting connections that broke: after a restart of the server they all did."""
+        for pool in (self._pool, self._read_pool):
+            if pool is not None:
+                pool.check()
 
     def close(self) -> None:
         """Close the pools that are ours; a pool that was given stays open."""
@@ -111,12 +119,13 @@ class PostgresStore:
                     pool.close()
 
     @contextmanager
-    def _connection(self) -> Iterator[Connection[Any]]:
+    def _connection(self, *, recall: bool = False) -> Iterator[Connection[Any]]:
         if self._closed:
             raise StoreClosed(f"{self.name} was closed; open it again")
         if self._pid != os.getpid():
             self._after_fork()
-        with self._pool.connection() as connection:
+        pool = self._pool if self._read_pool is None or not recall else self._read_pool
+        with pool.connection() as connection:
             yield connection
 
     def _own(self, connection: Connection[Any], *, single: bool) -> Any:  # noqa: ANN401 - a context manager

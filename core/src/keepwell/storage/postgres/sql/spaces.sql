@@ -16,26 +16,29 @@ where @wall(s) and s.key = %(space)s
     and not exists (select 1 from {schema}.space o where @wall(o) and o.active)
 
 -- name: put_vectors
--- Keep vectors of messages that are still there, in a space that exists.
-insert into {schema}.vector (tenant, user_id, agent_id, run_id, space, message, chunk, embedding)
-select %(tenant)s, m.user_id, m.agent_id, m.run_id, s.key, m.key, i.chunk,
-    (%(vectors)s::real[])[(i.n - 1) * s.dimension + 1 : i.n * s.dimension]::{vector}
-from unnest(%(messages)s::bigint[], %(chunks)s::integer[], %(versions)s::text[])
-    with ordinality as i (message, chunk, version, n)
-join {schema}.message m on m.key = i.message and (i.version = '' or m.written_by = i.version::xid8)
-join {schema}.space s on s.key = %(space)s
-where @wall(m) and @wall(s)
-on conflict (message, space, chunk) do update set
-    embedding = excluded.embedding, written_by = pg_current_xact_id()
-returning 1
-
--- name: advance
--- Move the marks of threads past what was embedded without a gap, in the active space.
-update {schema}.thread t set space = %(space)s, embedded_to = d.last
-from unnest(%(threads)s::uuid[], %(firsts)s::bigint[], %(lasts)s::bigint[]) as d (thread, first, last)
-where @wall(t) and t.key = d.thread and d.last > case when t.space = %(space)s then t.embedded_to else 0 end
-    and d.first <= case when t.space = %(space)s then t.embedded_to else 0 end + 1
-    and exists (select 1 from {schema}.space s where @wall(s) and s.key = %(space)s and s.active)
+-- Keep vectors of messages as they were embedded, and move the marks of threads past what has no gap now, where
+-- every vector was kept and the space is the one in use; a row comes back where it is.
+with kept as (
+    insert into {schema}.vector (tenant, user_id, agent_id, run_id, space, message, chunk, embedding)
+    select %(tenant)s, m.user_id, m.agent_id, m.run_id, s.key, m.key, i.chunk,
+        (%(vectors)s::real[])[(i.n - 1) * s.dimension + 1 : i.n * s.dimension]::{vector}
+    from unnest(%(messages)s::bigint[], %(chunks)s::integer[], %(versions)s::text[])
+        with ordinality as i (message, chunk, version, n)
+    join {schema}.message m on m.key = i.message and (i.version = '' or m.written_by = i.version::xid8)
+    join {schema}.space s on s.key = %(space)s
+    where @wall(m) and @wall(s)
+    on conflict (message, space, chunk) do update set
+        embedding = excluded.embedding, written_by = pg_current_xact_id()
+    returning 1
+), advanced as (
+    update {schema}.thread t set space = %(space)s, embedded_to = d.last
+    from unnest(%(threads)s::uuid[], %(firsts)s::bigint[], %(lasts)s::bigint[]) as d (thread, first, last)
+    where @wall(t) and t.key = d.thread and d.last > case when t.space = %(space)s then t.embedded_to else 0 end
+        and d.first <= case when t.space = %(space)s then t.embedded_to else 0 end + 1
+        and (select count(*) from kept) = cardinality(%(messages)s::bigint[])
+        and exists (select 1 from {schema}.space s where @wall(s) and s.key = %(space)s and s.active)
+)
+select 1 from {schema}.space s where @wall(s) and s.key = %(space)s and s.active
 
 -- name: due_threads
 -- Give threads with messages that have no vector in the active space yet, longest waiting first.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 
 from keepwell import Memory
+from keepwell.cli.demo import USER, Answered, Stage, shown
 from keepwell.cli.plain import document
-from keepwell.demo import USER, Answered, Stage, shown
 from keepwell.samples import DemoQuestion, demo_questions
 
-_LIMIT = 5
+_LIMIT = 8
 
 
 def main() -> None:

@@ -79,11 +79,12 @@ class Stage:
 
     def answered(self, said: Answered, most: int = 3) -> None:
         """Show a question, the best that was recalled for it with why, and the answer."""
-        self.say(f"\nQ  {said.question}", "bold")
+        self._console.print()
+        self._labelled("Q", said.question, "bold")
         self._console.print(self._recalled(said, most))
         if said.answer is not None:
-            self.say(f"A  {one_line(said.answer, 2 * _CHARACTERS)}", "green")
-        self.say(f"   known answer: {said.expected}", "dim")
+            self._labelled("A", one_line(said.answer, 2 * _CHARACTERS), "green")
+        self._labelled("", f"known answer: {said.expected}", "dim")
         self._verdict(said)
 
     def score(self, answers: Sequence[Answered]) -> None:
@@ -95,9 +96,17 @@ class Stage:
         places = {item.ident: place for place, item in enumerate(said.recalled, 1)}
         found = [f"#{places[ident]}" for ident in said.evidence if ident in places]
         if said.remembered:
-            self.say(f"   evidence recalled: yes, {' and '.join(found)} of {len(said.recalled)}", "green")
+            self._labelled("", f"evidence recalled: yes, {' and '.join(found)} of {len(said.recalled)}", "green")
         else:
-            self.say(f"   evidence recalled: no (not among the best {len(said.recalled)})", "red")
+            self._labelled("", f"evidence recalled: no (not among the best {len(said.recalled)})", "red")
+
+    def _labelled(self, label: str, words: str, style: str) -> None:
+        """Show a line whose continuation stands under its beginning."""
+        grid = Table.grid(padding=(0, 1, 0, 0))
+        grid.add_column(width=2)
+        grid.add_column(overflow="fold")
+        grid.add_row(Text(label, style=style), Text(plain(words), style=style))
+        self._console.print(grid)
 
     def _recalled(self, said: Answered, most: int) -> Table:
         """Give the best few, and the evidence wherever it stands."""

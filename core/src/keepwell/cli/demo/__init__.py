@@ -4,8 +4,8 @@ What it plays with is invented (:mod:`keepwell.samples`) and lies in a folder of
 afterwards. ``keepwell demo`` plays it with what is in this package; ``make demo`` with LangChain and LlamaIndex.
 """
 
-from keepwell.demo.acts import Act, perform
-from keepwell.demo.stage import Answered, Shown, Stage, shown
+from keepwell.cli.demo.acts import Act, perform
+from keepwell.cli.demo.stage import Answered, Shown, Stage, shown
 
 USER = "mara"
 """Whose correspondence the sample is."""

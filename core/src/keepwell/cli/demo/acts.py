@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from keepwell.demo.stage import Stage
+from keepwell.cli.demo.stage import Stage
 from keepwell.errors import KeepwellError
 
 _SECONDS = 300
@@ -60,19 +60,26 @@ def _play(act: Act, number: int, folder: Path, stage: Stage | None) -> str:
     begun = time.perf_counter()
     if stage is not None:
         stage.act(number, act.title)
-    # Neither the settings nor the store of whoever runs this are touched.
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("KEEPWELL_") or "DEMO" in name}
-    done = subprocess.run(  # noqa: S603 - this Python, with arguments of our own
-        [sys.executable, *act.arguments],
-        env={**kept, "KEEPWELL_PATH": str(folder), "PYTHONIOENCODING": "utf-8"},
-        stdout=None if stage is not None else subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        timeout=_SECONDS,
-        check=False,
-    )
+    try:
+        done = _run(act, folder, shown=stage is not None)
+    except subprocess.TimeoutExpired:
+        raise KeepwellError(f"the demonstration did not end its act {number} within {_SECONDS} s") from None
     if done.returncode:
         raise KeepwellError(f"the demonstration stopped in its act {number} ({act.title})")
     if stage is not None:
         stage.act_ended(time.perf_counter() - begun)
     return done.stdout or ""
+
+
+def _run(act: Act, folder: Path, *, shown: bool) -> subprocess.CompletedProcess[str]:
+    # Neither the settings nor the store of whoever runs this are touched.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("KEEPWELL_") or "_DEMO_" in name}
+    return subprocess.run(  # noqa: S603 - this Python, with arguments of our own
+        [sys.executable, *act.arguments],
+        env={**kept, "KEEPWELL_PATH": str(folder), "PYTHONIOENCODING": "utf-8"},
+        stdout=None if shown else subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        timeout=_SECONDS,
+        check=False,
+    )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import time
 
+from keepwell.cli.demo import USER, Act, Stage, perform
 from keepwell.cli.desk import Desk, at_desk
-from keepwell.demo import USER, Act, Stage, perform
 from keepwell.samples import sample
 
 
@@ -24,7 +24,7 @@ def demo(desk: Desk) -> None:
                 "import the letters of two friends",
                 ("-m", "keepwell", "import", str(file), "--user", USER, *flags),
             ),
-            Act("ask about them", ("-m", "keepwell.demo", *flags)),
+            Act("ask about them", ("-m", "keepwell.cli.demo", *flags)),
         )
         told = perform(acts, None if desk.as_json else Stage())
     if desk.as_json:
