@@ -28,6 +28,8 @@ def main() -> None:
             perform(acts, Stage())
         except KeepwellError as error:
             sys.exit(f"demo: {error}")
+        except KeyboardInterrupt:
+            sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ COMMANDS = (
 def test_a_server_that_is_not_there(
     command: Callable[..., Result], words: tuple[str, ...], dsn: str, code: int
 ) -> None:
-    """Each command says in one line that no server answers, or that this is no DSN, and never shows a password."""
+    """Each command says in one line that nothing answers, or that this is no DSN, and never shows a password."""
     done = command(*words, "--dsn", dsn)
     assert (done.exit_code, done.stdout) == (code, "")
     assert done.stderr.startswith("keepwell: ")

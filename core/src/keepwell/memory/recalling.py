@@ -6,13 +6,13 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 
-from keepwell.errors import InvalidQuery
+from keepwell.errors import InvalidQuery, StoreUnavailable
 from keepwell.memory.engine import Engine
 from keepwell.models import Evidence, Kind, Message, Recollection, Recollections, Scope
 from keepwell.providers.embedding import Vectors
@@ -91,7 +91,8 @@ def recall(
         hits, way = _by_candidates(engine, scope, request, question, key)
     for source, why in skipped.items():
         _log.info("recall without %s: %s", source, why)
-    return Recollections(_read(engine, scope, request, hits), skipped, way)
+    found, skipped = _read(engine, scope, request, hits, skipped)
+    return Recollections(found, skipped, way)
 
 
 def request_now(request: Request) -> float:
@@ -176,13 +177,29 @@ def _allowed(engine: Engine, scope: Scope, request: Request, snapshot: Snapshot)
     return np.logical_and.reduce(limits) if limits else None
 
 
-def _read(engine: Engine, scope: Scope, request: Request, hits: list[Hit]) -> tuple[Recollection, ...]:
-    """Give the hits as the record has them now; what was deleted a moment ago is not there any more."""
+def _read(
+    engine: Engine, scope: Scope, request: Request, hits: list[Hit], skipped: dict[str, str]
+) -> tuple[tuple[Recollection, ...], dict[str, str]]:
+    """Give the hits as the record has them now; what was deleted a moment ago is not there any more.
+
+    Where the primary is away a standby is asked, and that is said: it may lag behind.
+    """
     hits = [hit for hit in hits if request.min_score is None or hit.score >= request.min_score]
     if not hits:
-        return ()
-    keys = tuple(hit.key for hit in hits)
-    found = engine.record.read(FetchMessages(scope, keys, request.neighbours))
+        return (), skipped
+    fetch = FetchMessages(scope, tuple(hit.key for hit in hits), request.neighbours)
+    try:
+        found = engine.record.read(fetch)
+    except StoreUnavailable as error:
+        found = engine.record.read(replace(fetch, standby=True))
+        skipped = {**skipped, "primary": f"the texts are a standby's, which may lag behind: {error}"}
+        _log.warning("recall from a standby: %s", error)
+    return _within_bounds(engine, request, hits, found), skipped
+
+
+def _within_bounds(
+    engine: Engine, request: Request, hits: list[Hit], found: dict[int, Found]
+) -> tuple[Recollection, ...]:
     kept: list[Recollection] = []
     shown = {(there.thread, there.owner, there.message.id) for there in found.values()}
     room = request.max_tokens

@@ -266,11 +266,15 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class FetchMessages(Read[dict[int, Found]]):
-    """Messages of the scope by key, with neighbours; a key that is gone has no entry."""
+    """Messages of the scope by key, with neighbours; a key that is gone has no entry.
+
+    ``standby`` asks the read-only server where there is one, and otherwise fails as the store that is away does.
+    """
 
     scope: Scope
     keys: tuple[int, ...]
     neighbours: int
+    standby: bool = False
 
 
 # --- embedding (a message without a term has no words in it, and needs no vector)

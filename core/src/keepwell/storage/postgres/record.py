@@ -11,7 +11,7 @@ from psycopg import AsyncConnection, Connection
 from psycopg import errors as pg
 from psycopg_pool import PoolClosed, PoolTimeout
 
-from keepwell.errors import UsageError
+from keepwell.errors import StoreUnavailable, UsageError
 from keepwell.storage import base
 from keepwell.storage.postgres import appending, forgetting, loading, reading, spaces, threads
 from keepwell.storage.postgres.failures import translated
@@ -94,7 +94,10 @@ class PostgresRecord:
     def read(self, query: base.Read[R]) -> R:
         """Look; a connection that broke while it waited in the pool is replaced once."""
         plan = _READS[type(query)]
-        recall = isinstance(query, _RECALL_READS)
+        standby = isinstance(query, base.FetchMessages) and query.standby
+        if standby and not self._store.reads_elsewhere:
+            raise StoreUnavailable(f"{self._store.name} does not answer, and there is no read_dsn to ask instead")
+        recall = isinstance(query, _RECALL_READS) or standby
         with translated(self._store.name):
             try:
                 return cast("R", self._store.run(plan(self._walls, query), single=True, recall=recall))
