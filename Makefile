@@ -2,7 +2,7 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 TESTS := $(RUN) -m pytest -n 2 --junitxml=build/tests.xml
-CODE := core integrations tests scripts $(wildcard benchmarks)
+CODE := core integrations tests scripts demo $(wildcard benchmarks)
 PROJECTS := pyproject.toml core/pyproject.toml integrations/langchain/pyproject.toml integrations/llama-index/pyproject.toml
 
 .PHONY: help demo test check bench docs proof format lock clean

@@ -34,12 +34,12 @@ def cut(link: Path, dsn: str) -> None:
 
 @pytest.mark.parametrize("standby", [True, False])
 def test_recall_while_the_primary_is_away(
-    dsn: str, way_to_primary: Path, monkeypatch: pytest.MonkeyPatch, standby: bool
+    dsn: str, tenant: str, way_to_primary: Path, monkeypatch: pytest.MonkeyPatch, standby: bool
 ) -> None:
     """With a read-only server recall goes on and says so; without one it raises, and so does a write."""
     monkeypatch.setenv("KEEPWELL_POOL_SECONDS", "0.5")
     primary = make_conninfo(dsn, host=str(way_to_primary), application_name="primary")
-    with Memory.open(primary, read_dsn=dsn if standby else None, embedder=HashEmbedder()) as memory:
+    with Memory.open(primary, read_dsn=dsn if standby else None, tenant=tenant, embedder=HashEmbedder()) as memory:
         chat = memory.scope(user_id="ada").thread("t")
         chat.append(Message.user("I can't eat peanuts."))
         assert chat.recall("peanuts").skipped == {}

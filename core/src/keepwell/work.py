@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from keepwell.errors import Conflict
+from keepwell.errors import Conflict, EmbedderFailed, KeepwellError
 from keepwell.providers.embedding import Embedder, unit
 from keepwell.recall.chunks import chunks
 from keepwell.storage.base import (
@@ -103,8 +103,19 @@ def vectors_of(texts: Sequence[DueText], embedder: Embedder) -> tuple[VectorRow,
     pieces = [(text, number, piece) for text in texts for number, piece in enumerate(chunks(text.text))]
     if not pieces:
         return ()
-    matrix = unit(embedder.embed([piece for _, _, piece in pieces]), embedder.dimension, len(pieces))
+    # Lone surrogates, which no model can read, are replaced in what it is shown.
+    readable = [piece.encode("utf-8", "replace").decode() for _, _, piece in pieces]
+    matrix = unit(_asked(embedder, readable), embedder.dimension, len(pieces))
     return tuple(
         VectorRow(text.message, number, row, text.version)
         for (text, number, _), row in zip(pieces, matrix, strict=True)
     )
+
+
+def _asked(embedder: Embedder, texts: list[str]) -> object:
+    try:
+        return embedder.embed(texts)
+    except KeepwellError:
+        raise
+    except Exception as error:
+        raise EmbedderFailed(f"the embedder {embedder.model!r} failed: {type(error).__name__}: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Hashable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ _MEGABYTE = 2**20
 _log = logging.getLogger("keepwell.memory")
 _open_stores = Registry()
 _named: dict[tuple[str, str], Memory] = {}
+_opening = threading.RLock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,9 +313,12 @@ def open_named(name: str, tenant: str) -> Memory:
     Raises:
         KeepwellError: nothing is open under it and the settings have no such store.
     """
-    known = _named.get((name, tenant))
-    if known is not None:
-        return known
+    with _opening:
+        known = _named.get((name, tenant))
+        return _open_configured(name, tenant) if known is None else known
+
+
+def _open_configured(name: str, tenant: str) -> Memory:
     settings = _settings()
     if name == "default":
         return Memory.open(tenant=tenant)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import numpy as np
 
-from keepwell.errors import InvalidQuery, StoreUnavailable
+from keepwell.errors import EmbedderMismatch, InvalidQuery, StoreUnavailable
 from keepwell.memory.engine import Engine
 from keepwell.models import Evidence, Kind, Message, Recollection, Recollections, Scope
 from keepwell.providers.embedding import Vectors
@@ -21,7 +21,16 @@ from keepwell.recall.arrays import Delta, Flags, Mark, Statistics, halves
 from keepwell.recall.rank import Hit, Question, rank
 from keepwell.recall.snapshot import BYTES_PER_MESSAGE, BYTES_PER_TERM, Snapshot
 from keepwell.recall.tokens import count_message
-from keepwell.storage.base import FetchMessages, FindCandidates, Found, LoadScope, MatchMetadata, Weigh
+from keepwell.storage.base import (
+    ActiveSpace,
+    FetchMessages,
+    FindCandidates,
+    Found,
+    LoadScope,
+    MatchMetadata,
+    Space,
+    Weigh,
+)
 
 CANDIDATES = 400
 """How many of each source are brought where a scope is not held whole."""
@@ -73,26 +82,56 @@ class Request:
         return self.query.encode("utf-8", "replace").decode()
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request in its place, and the sources that have no part in the answer so far."""
+
+    engine: Engine
+    scope: Scope
+    request: Request
+    skipped: dict[str, str]
+
+
 def recall(
     engine: Engine, scope: Scope, request: Request, vector: Vectors | None, skipped: dict[str, str]
 ) -> Recollections:
     """Find what fits a request; ``skipped`` names the sources that have no part in it."""
     if "message" not in request.kinds:
         return Recollections((), skipped)
-    space = engine.known_space()
+    skipped = dict(skipped)
+    space = _space(engine, skipped)
     if vector is not None and space is None:
-        skipped = {**skipped, "vector": "nothing has its vector yet"}
+        skipped.setdefault("vector", "nothing has its vector yet")
         vector = None
     terms = tuple(dict.fromkeys(analyse(request.query).split()))
     question = Question(vector, terms, request_now(request))
     key = None if space is None else space.key
-    hits, way = _by_snapshot(engine, scope, request, question, key)
+    asked = _Asked(engine, scope, request, skipped)
+    hits, way = _by_snapshot(asked, question, key)
     if hits is None:
-        hits, way = _by_candidates(engine, scope, request, question, key)
+        hits, way = _by_candidates(asked, question, key)
     for source, why in skipped.items():
         _log.info("recall without %s: %s", source, why)
     found, skipped = _read(engine, scope, request, hits, skipped)
     return Recollections(found, skipped, way)
+
+
+def _space(engine: Engine, skipped: dict[str, str]) -> Space | None:
+    """Give the space that the embedder's vectors are kept in, where the store still uses it."""
+    try:
+        return engine.known_space()
+    except EmbedderMismatch as error:
+        skipped["vector"] = str(error)
+        return None
+
+
+def _comparable(asked: _Asked, question: Question, space: int | None, active: int | None) -> Question:
+    """Give the question without its vector where the store was switched to another model meanwhile."""
+    if question.vector is None or active in (None, space):
+        return question
+    asked.engine.forget_space()
+    asked.skipped["vector"] = "the store's vectors were switched to another model; open it anew with that model"
+    return replace(question, vector=None)
 
 
 def request_now(request: Request) -> float:
@@ -100,10 +139,9 @@ def request_now(request: Request) -> float:
     return request.as_of.timestamp() if request.as_of else time.time()
 
 
-def _by_snapshot(
-    engine: Engine, scope: Scope, request: Request, question: Question, space: int | None
-) -> tuple[list[Hit] | None, str]:
+def _by_snapshot(asked: _Asked, question: Question, space: int | None) -> tuple[list[Hit] | None, str]:
     """Rank the whole scope; None where it is too large to be held, or spans users."""
+    engine, scope, request = asked.engine, asked.scope, asked.request
     if scope.across_users:
         return None, ""
     slot = engine.cache.slot((scope, space))
@@ -117,6 +155,7 @@ def _by_snapshot(
             slot.snapshot.update(engine.record.read(LoadScope(scope, space, slot.snapshot.mark)))
         snapshot = slot.snapshot
         allowed = _allowed(engine, scope, request, snapshot)
+        question = _comparable(asked, question, space, snapshot.active)
         hits = rank(snapshot, question, _wanted(request), allowed=allowed, explain=request.explain)
     engine.cache.trim()
     return hits, "snapshot"
@@ -129,10 +168,11 @@ def _fits(engine: Engine, scope: Scope) -> bool:
     return weight.messages * per_message + weight.length * BYTES_PER_TERM <= engine.cache.budget
 
 
-def _by_candidates(
-    engine: Engine, scope: Scope, request: Request, question: Question, space: int | None
-) -> tuple[list[Hit], str]:
+def _by_candidates(asked: _Asked, question: Question, space: int | None) -> tuple[list[Hit], str]:
     """Rank the best of each source."""
+    engine, scope, request = asked.engine, asked.scope, asked.request
+    active = None if question.vector is None else engine.record.read(ActiveSpace())
+    question = _comparable(asked, question, space, None if active is None else active.key)
     found = engine.record.read(
         FindCandidates(
             scope,
@@ -147,7 +187,7 @@ def _by_candidates(
             request.where,
         )
     )
-    snapshot = Snapshot(Delta(True, Mark("", "", 0), found.messages, found.vectors))  # noqa: FBT003 - the field full
+    snapshot = Snapshot(Delta(full=True, mark=Mark("", "", 0), messages=found.messages, vectors=found.vectors))
     allowed = _allowed(engine, scope, request, snapshot)
     statistics: Statistics = found.statistics
     hits = rank(snapshot, question, _wanted(request), allowed=allowed, statistics=statistics, explain=request.explain)

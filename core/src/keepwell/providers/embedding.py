@@ -77,6 +77,8 @@ def embedder_of(given: Any, *, model: str | None = None) -> Embedder:  # noqa: A
     if callable(getattr(given, "get_text_embedding_batch", None)):
         many, one = given.get_text_embedding_batch, given.get_query_embedding
         return _Adapted(given, model or _name(given), many, one, "aget_query_embedding")
+    if getattr(given, "__name__", "") == "<lambda>" and model is None:
+        raise UsageError("embedder= is a lambda; give a function with a name, which its vectors are kept under")
     if callable(given):
         return _Adapted(given, model or _name(given), given, lambda text: given([text])[0], "")
     raise UsageError(

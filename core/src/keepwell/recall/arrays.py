@@ -71,7 +71,8 @@ class Delta:
     """What a scope holds (``full``), or what changed in it since the mark that was given.
 
     To be applied in this order: ``removed`` keys go, ``messages`` come or take the place of an older version
-    (whose vectors go), then ``vectors`` come.
+    (whose vectors go), then ``vectors`` come. ``active`` is the space in use at that moment, None where there is
+    none (or where the store does not say).
     """
 
     full: bool
@@ -79,6 +80,7 @@ class Delta:
     messages: MessageColumns = field(default_factory=MessageColumns.empty)
     vectors: VectorColumns = field(default_factory=VectorColumns.empty)
     removed: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    active: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

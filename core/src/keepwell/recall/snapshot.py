@@ -36,6 +36,7 @@ class Snapshot:
     def __init__(self, delta: Delta) -> None:
         """Fill it from a full delta."""
         self.mark: Mark = delta.mark
+        self.active = delta.active
         self.size = 0
         self._allocate(len(delta.messages.keys))
         self._index: dict[int, int] = {}
@@ -53,13 +54,13 @@ class Snapshot:
         if delta.full or self.dead > max(1000, self.size // 2):
             if not delta.full:
                 self._change(delta)
-                delta = self._compact(delta.mark)
+                delta = self._compact()
             self.__init__(delta)  # type: ignore[misc]  # filled anew in place, so that its owner's lock stays
             return
         self._change(delta)
 
     def _change(self, delta: Delta) -> None:
-        self.mark = delta.mark
+        self.mark, self.active = delta.mark, delta.active
         self._apply(delta)
 
     def rows(self, keys: Iterable[int]) -> Ints:
@@ -224,7 +225,7 @@ class Snapshot:
         self._ends = {(int(a), int(b)): int(row) for (a, b), row in zip(self.threads[last], last, strict=True)}
         self._dirty = False
 
-    def _compact(self, mark: Mark) -> Delta:
+    def _compact(self) -> Delta:
         """Give what lives as a full delta."""
         rows = np.flatnonzero(self.alive[: self.size])
         place = self._place[: self.vectors]
@@ -238,7 +239,7 @@ class Snapshot:
             tuple(self._terms[row] for row in rows.tolist()),
         )
         vectors = VectorColumns(self.keys[place[kept]], self.matrix[: self.vectors][kept])
-        return Delta(True, mark, messages, vectors)  # noqa: FBT003 - the field is named full
+        return Delta(full=True, mark=self.mark, messages=messages, vectors=vectors, active=self.active)
 
 
 class Postings:

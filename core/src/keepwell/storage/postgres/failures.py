@@ -22,6 +22,19 @@ from keepwell.errors import (
 
 _SECRET = re.compile(r"(password\s*=\s*)('[^']*'|\S+)|(://[^:/@\s]*:)[^@\s]*@", re.IGNORECASE)
 
+_AWAY = (
+    pg.ConnectionException,
+    pg.AdminShutdown,
+    pg.CrashShutdown,
+    pg.CannotConnectNow,
+    pg.IdleSessionTimeout,
+    pg.TooManyConnections,
+    pg.InvalidAuthorizationSpecification,
+    pg.InvalidPassword,
+    pg.InvalidCatalogName,
+)
+"""What a server says to whom it does not, or no longer, let in."""
+
 
 @contextmanager
 def translated(place: str) -> Iterator[None]:
@@ -48,7 +61,7 @@ def translate(error: psycopg.Error, place: str) -> KeepwellError:  # noqa: PLR09
             return MissingExtension(f"{place} has no pgvector ({words}); install it on the server")
         case pg.UndefinedTable() | pg.InvalidSchemaName() | pg.UndefinedColumn():
             return MigrationRequired(f"{place} lacks tables that are needed ({words}); run: keepwell migrate")
-        case psycopg.OperationalError() if not isinstance(error, pg.QueryCanceled | pg.LockNotAvailable):
+        case psycopg.OperationalError() if error.sqlstate is None or isinstance(error, _AWAY):
             return StoreUnavailable(f"{place} does not answer: {words}")
         case _:
             return StoreFailed(f"{place} refused: {words}")

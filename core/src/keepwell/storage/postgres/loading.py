@@ -53,10 +53,13 @@ def load(walls: Walls, query: base.LoadScope) -> Plan[Delta]:
         mark = Mark(row[0], row[1], row[2])
         if mark.server == query.since.server and _xmax(mark) >= _xmax(query.since):
             changed, vectors = _messages(row[3:9]), _vectors(row[9:11])
-            return Delta(full=False, mark=mark, messages=changed, vectors=vectors, removed=_ints(row[11]))
+            return Delta(
+                full=False, mark=mark, messages=changed, vectors=vectors, removed=_ints(row[11]), active=row[12]
+            )
     (row,) = yield walls.scoped("load_whole", query.scope, space=space)
     mark = Mark(row[0], row[1], row[2])
-    return Delta(full=True, mark=mark, messages=_messages(row[3:9]), vectors=_vectors(row[9:11]))
+    messages, vectors = _messages(row[3:9]), _vectors(row[9:11])
+    return Delta(full=True, mark=mark, messages=messages, vectors=vectors, active=row[12])
 
 
 def _horizon(mark: Mark) -> tuple[str, list[str]]:

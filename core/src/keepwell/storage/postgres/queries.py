@@ -11,7 +11,7 @@ A block begins with ``-- name: NAME`` and a comment line. In it, ``{schema}`` st
 ``@within(a)``  the same for rows that are reached by key or thread: it is written so that no index on the owner
                 can serve it. Before the first ANALYZE the planner takes an owner for rarer than a key, and
                 reads all of the owner's rows for each (measured: 80 ms instead of 0.2).
-``@thread(a)``, ``@columns(a)``, ``@vectors(a)``, ``@server``   column lists that several blocks share.
+``@thread(a)``, ``@columns(a)``, ``@vectors(a)``, ``@server``, ``@active``   column lists that several blocks share.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ _SHARED = {
     "vectors": "array_send(array_agg({a}.message)), string_agg({{extensions}}.vector_send({a}.embedding), ''::bytea)",
 }
 _SERVER = "(extract(epoch from pg_postmaster_start_time())::text || '/' || pg_is_in_recovery()::text)"
-_MACRO = re.compile(r"@(wall|owner|scope|within|thread|columns|vectors)\((\w+)\)|@(gate|server)\b")
+_ACTIVE = "(select s.key from {schema}.space s where " + GATE + " and s.tenant = %(tenant)s and s.active)"  # noqa: S608 - constants
+_MACRO = re.compile(r"@(wall|owner|scope|within|thread|columns|vectors)\((\w+)\)|@(gate|server|active)\b")
 _BLOCK = re.compile(r"^-- name: (\w+)\n((?:--[^\n]*\n)+)", re.MULTILINE)
 
 
@@ -97,7 +98,7 @@ def _expand(text: str, scope: Scope | None) -> str:
     def write(found: re.Match[str]) -> str:
         macro, alias, bare = found.groups()
         if bare:
-            return GATE if bare == "gate" else _SERVER
+            return {"gate": GATE, "server": _SERVER, "active": _ACTIVE}[bare]
         if macro in _SHARED:
             return _SHARED[macro].format(a=alias)
         return _predicates(macro, alias, scope)

@@ -119,7 +119,7 @@ class PostgresRecord:
         with translated(self._store.name):
             try:
                 return self._store.run(plan, single=single)
-            except pg.UniqueViolation:
+            except (pg.UniqueViolation, pg.SerializationFailure, pg.DeadlockDetected):
                 return self._store.run(self._plan(change))
             except psycopg.OperationalError as error:
                 if not broken(error):

@@ -106,8 +106,18 @@ def ask(connection: Connection[Any], query: str | sql.Composed, parameters: Sequ
 
 
 def _has_rows(cursor: _Cursor | _AsyncCursor) -> bool:
-    """Tell whether there is a result to fetch; ``cursor.description`` would describe every column first."""
-    return cursor.pgresult is not None and cursor.pgresult.nfields > 0
+    """Tell whether there is a result to fetch; ``cursor.description`` would describe every column first.
+
+    In a caller's pipeline no answer is there before it is fetched, so there may be one.
+    """
+    return cursor.pgresult is None or cursor.pgresult.nfields > 0
+
+
+def _no_rows(error: psycopg.ProgrammingError) -> Rows:
+    """Give no rows where it was the driver that found none to fetch; raise what the server refused."""
+    if error.sqlstate is not None:
+        raise error
+    return []
 
 
 def run(connection: Connection[Any], plan: Plan[R]) -> R:
@@ -117,7 +127,10 @@ def run(connection: Connection[Any], plan: Plan[R]) -> R:
     step = next(plan)
     while True:
         cursor.execute(*step)
-        rows = cursor.fetchall() if _has_rows(cursor) else []
+        try:
+            rows = cursor.fetchall() if _has_rows(cursor) else []
+        except psycopg.ProgrammingError as error:
+            rows = _no_rows(error)
         try:
             step = plan.send(rows)
         except StopIteration as end:
@@ -131,7 +144,10 @@ async def arun(connection: AsyncConnection[Any], plan: Plan[R]) -> R:
     step = next(plan)
     while True:
         await cursor.execute(*step)
-        rows = await cursor.fetchall() if _has_rows(cursor) else []
+        try:
+            rows = await cursor.fetchall() if _has_rows(cursor) else []
+        except psycopg.ProgrammingError as error:
+            rows = _no_rows(error)
         try:
             step = plan.send(rows)
         except StopIteration as end:

@@ -19,6 +19,10 @@ OLDEST_SERVER = 140000
 _LOCK = 0x6B656570
 """Key of the advisory lock that migrations of one schema take turns under (``keep`` in ASCII)."""
 _NUMBERED = re.compile(r"^(\d{4})_(\w+)\.sql$")
+_MAY_MAKE_TABLES = """
+select has_database_privilege(current_database(), 'create')
+    or has_schema_privilege(to_regnamespace(%s)::oid, 'create')
+"""
 _SCHEMA = re.compile(r"^[a-z_][a-z0-9_]{0,62}$")
 
 
@@ -105,11 +109,11 @@ def migrate(connection: Connection[Any], schema: str, grant: str | None = None) 
     Several processes may do this at once: they take turns. With ``grant``, that role may use the tables.
 
     Raises:
-        MissingExtension: pgvector is not installed on the server.
+        MissingExtension: pgvector is not installed, or only this one thing is not allowed to the role.
     """
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s, hashtext(%s))", [_LOCK, schema])
-        names = Names(schema, _extension(connection))
+        names = Names(schema, _extension(connection, schema))
         done = [step.name for step in _pending(connection, schema)]
         for step in _pending(connection, schema):
             connection.execute(compose(step.text, names))
@@ -122,13 +126,21 @@ def migrate(connection: Connection[Any], schema: str, grant: str | None = None) 
     return done
 
 
-def _extension(connection: Connection[Any]) -> str:
+def _extension(connection: Connection[Any], schema: str) -> str:
     found = find_extension(connection)
     if found is None:
         try:
-            connection.execute("create extension if not exists vector")
+            with connection.transaction():
+                connection.execute("create extension if not exists vector")
         except (psycopg.errors.UndefinedFile, psycopg.errors.FeatureNotSupported) as error:
             raise MissingExtension("the server has no pgvector; install it there (its package is pgvector)") from error
+        except psycopg.errors.InsufficientPrivilege as error:
+            if not ask(connection, _MAY_MAKE_TABLES, [schema]):
+                raise
+            raise MissingExtension(
+                "the database has no pgvector and this role may not add it; let a privileged role run in it: "
+                "create extension vector"
+            ) from error
         found = find_extension(connection)
     if found is None:
         raise MissingExtension("pgvector was created but cannot be seen; check the role's rights")
@@ -138,7 +150,9 @@ def _extension(connection: Connection[Any]) -> str:
 def _pending(connection: Connection[Any], schema: str) -> list[Migration]:
     found = version(connection, schema)
     if found == 0:
-        connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
+        if ask(connection, "select to_regnamespace(%s)::text", [schema]) is None:
+            # "if not exists" would ask for rights on the database where the schema was made for this role.
+            connection.execute(sql.SQL("create schema {}").format(sql.Identifier(schema)))
         connection.execute(
             sql.SQL(
                 "create table if not exists {} (version integer primary key, name text not null,"

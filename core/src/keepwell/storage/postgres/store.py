@@ -64,6 +64,8 @@ class PostgresStore:
         self._schema = tables.check_schema_name(schema)
         self._options = options or PoolOptions()
         self._dsn, self._read_dsn, self._given = dsn, read_dsn, pool
+        if pool is not None and not isinstance(pool, ConnectionPool):
+            raise UsageError(f"pool= takes a psycopg_pool ConnectionPool, not {type(pool).__name__}")
         self.name = _place(dsn, pool)
         self.standby_used = False
         self._closed = False
@@ -78,7 +80,8 @@ class PostgresStore:
     @property
     def size(self) -> int:
         """How many operations can be under way at once."""
-        return self._options.size if self._given is None else self._given.max_size
+        # A pool that keeps no connections may have no limit, which it calls 0.
+        return self._options.size if self._given is None else self._given.max_size or self._options.size
 
     @property
     def reads_elsewhere(self) -> bool:
@@ -160,8 +163,6 @@ class PostgresStore:
     @contextmanager
     def _probe(self) -> Iterator[Connection[Any]]:
         if self._given is not None:
-            if not isinstance(self._given, ConnectionPool):
-                raise UsageError(f"pool= takes a psycopg_pool ConnectionPool, not {type(self._given).__name__}")
             with self._given.connection() as connection:
                 yield connection
             return
@@ -203,7 +204,9 @@ class PostgresStore:
         """Give the statement that takes on a role that policies bind, where the login is not bound itself."""
         if not ask(connection, "select rolsuper or rolbypassrls from pg_roles where rolname = current_user"):
             return None, False
-        role = ask(connection, _GRANTED, [self._schema])
+        # From 16 on a role's creator is its member without the right to take it on.
+        right = "SET" if connection.info.server_version >= 160000 else "MEMBER"  # noqa: PLR2004 - a version
+        role = ask(connection, _GRANTED, [self._schema, right])
         if role is None:
             return None, True
         return sql.SQL("set local role {}").format(sql.Identifier(role)).as_string(None).encode(), False
@@ -235,7 +238,7 @@ join pg_namespace n on n.oid = c.relnamespace and n.nspname = %s
 cross join lateral aclexplode(c.relacl) a
 join pg_roles r on r.oid = a.grantee
 where c.relname = 'message' and a.privilege_type = 'INSERT' and c.relowner <> r.oid
-    and not r.rolsuper and not r.rolbypassrls and pg_has_role(current_user, r.oid, 'MEMBER')
+    and not r.rolsuper and not r.rolbypassrls and pg_has_role(current_user, r.oid, %s)
 order by r.rolname limit 1
 """
 

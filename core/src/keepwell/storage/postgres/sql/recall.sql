@@ -5,7 +5,7 @@ from {schema}.thread t where @scope(t)
 
 -- name: load_whole
 -- Give all that a scope holds, as columns, with the transaction snapshot that it was read under.
-select pg_current_snapshot()::text, @server, extract(epoch from clock_timestamp())::float8, m.*, v.*, null::bytea
+select pg_current_snapshot()::text, @server, extract(epoch from clock_timestamp())::float8, m.*, v.*, null::bytea, @active
 from (
     select @columns(m) from {schema}.message m where @scope(m)
 ) m cross join (
@@ -14,7 +14,7 @@ from (
 
 -- name: load_since
 -- Give what changed in a scope since a transaction snapshot, as columns.
-select pg_current_snapshot()::text, @server, extract(epoch from clock_timestamp())::float8, m.*, v.*, r.*
+select pg_current_snapshot()::text, @server, extract(epoch from clock_timestamp())::float8, m.*, v.*, r.*, @active
 from (
     select @columns(m) from (
         select * from {schema}.message m where @scope(m) and m.written_by >= %(newer)s::xid8
