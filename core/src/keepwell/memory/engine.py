@@ -13,11 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 
-import numpy as np
-
 from keepwell.errors import EmbedderFailed, EmbedderMismatch, KeepwellError
 from keepwell.memory.opened import Opened
-from keepwell.providers.embedding import Embedder, Vectors, unit
+from keepwell.providers.embedding import Embedder, unit_vector
 from keepwell.recall.analysis import analyse
 from keepwell.recall.cache import SnapshotCache
 from keepwell.recall.tokens import Counter
@@ -26,6 +24,8 @@ from keepwell.work import embed_appended
 
 if TYPE_CHECKING:
     from purgatory import AsyncCircuitBreakerFactory, SyncCircuitBreakerFactory
+
+    from keepwell.providers.embedding import Vectors
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -164,8 +164,7 @@ class Engine:
         return self.opened.model_executor().submit(embedder.embed_query, text).result(self.models.seconds)
 
     def _unit(self, answer: object) -> Vectors:
-        vector: Vectors = unit(np.asarray(answer, np.float32).reshape(1, -1), self._embedder().dimension, 1)[0]
-        return vector
+        return unit_vector(answer, self._embedder().dimension)
 
     def _embedder(self) -> Embedder:
         if self.models.embedder is None:

@@ -21,7 +21,6 @@ from keepwell.memory.twins import twin
 from keepwell.models import Scope
 from keepwell.models.html import table
 from keepwell.models.scope import MAX_TENANT_BYTES, check_id
-from keepwell.providers.bundled import BundledEmbedder, is_installed
 from keepwell.providers.embedding import Embedder, embedder_of
 from keepwell.recall.tokens import Counter, estimate
 from keepwell.storage.base import ReadStatus, Store, TenantStatus
@@ -379,6 +378,8 @@ def _settings() -> Settings:
 
 
 def _embedder(given: Any) -> Embedder | None:  # noqa: ANN401 - as in Memory.open
+    from keepwell.providers.bundled import BundledEmbedder, is_installed  # noqa: PLC0415 - numpy, as above
+
     if given is None or isinstance(given, str):
         if given not in (None, "auto", "bundled"):
             raise UsageError(f"embedder={given!r} is not known; give an embedding object, 'bundled', 'auto' or None")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 
-from keepwell.errors import EmbedderMismatch, InvalidQuery, StoreUnavailable
+from keepwell.errors import EmbedderMismatch, StoreUnavailable
 from keepwell.memory.engine import Engine
-from keepwell.models import Evidence, Kind, Message, Recollection, Recollections, Scope
+from keepwell.memory.request import Request
+from keepwell.models import Evidence, Message, Recollection, Recollections, Scope
 from keepwell.providers.embedding import Vectors
 from keepwell.recall.analysis import analyse
 from keepwell.recall.arrays import Delta, Flags, Mark, Statistics, halves
@@ -36,50 +34,7 @@ CANDIDATES = 400
 """How many of each source are brought where a scope is not held whole."""
 STALE_SECONDS = 12 * 3600
 """A snapshot that was not asked for so long is loaded anew: marks of removals are kept for twice that."""
-MAX_LIMIT = 1000
-_KINDS = ("fact", "message")
 _log = logging.getLogger("keepwell.recall")
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked of a recall; times without a zone are UTC."""
-
-    query: str
-    limit: int = 10
-    kinds: tuple[Kind, ...] = _KINDS  # type: ignore[assignment]  # the literals of Kind
-    thread: UUID | None = None
-    where: Mapping[str, Any] = field(default_factory=dict)
-    since: dt.datetime | None = None
-    until: dt.datetime | None = None
-    as_of: dt.datetime | None = None
-    neighbours: int = 1
-    min_score: float | None = None
-    max_tokens: int | None = None
-    explain: bool = False
-    exclude: frozenset[str] = frozenset()
-
-    def __post_init__(self) -> None:
-        """Refuse what means nothing.
-
-        Raises:
-            InvalidQuery: the query is blank, or a limit is out of range.
-        """
-        if not self.query.strip():
-            raise InvalidQuery("the query is blank; ask with some words")
-        if not 1 <= self.limit <= MAX_LIMIT:
-            raise InvalidQuery(f"limit is {self.limit}; give 1 to {MAX_LIMIT}")
-        if self.neighbours < 0:
-            raise InvalidQuery(f"neighbours is {self.neighbours}; give 0 or more")
-        if self.max_tokens is not None and self.max_tokens < 1:
-            raise InvalidQuery(f"max_tokens is {self.max_tokens}; give 1 or more")
-        if unknown := set(self.kinds) - set(_KINDS):
-            raise InvalidQuery(f"kinds has {sorted(unknown)}; known are {list(_KINDS)}")
-
-    @property
-    def readable(self) -> str:
-        """The query as a model can read it: lone surrogates, which no encoder takes, are replaced."""
-        return self.query.encode("utf-8", "replace").decode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,16 @@ from uuid import UUID
 
 from keepwell.errors import InvalidQuery, InvalidScope, KeepwellError, ThreadNotFound, UsageError
 from keepwell.memory.engine import Engine, Script
-from keepwell.memory.recalling import Request, recall
+from keepwell.memory.request import Request
 from keepwell.memory.thread import ScopedThread
 from keepwell.memory.twins import twin
 from keepwell.models import Kind, Message, Receipt, Recollections, Scope, Threads
 from keepwell.models.message import new_id, utc
-from keepwell.providers.embedding import Vectors
 from keepwell.storage import base
 
 if TYPE_CHECKING:
     from keepwell.memory.front import Memory
+    from keepwell.providers.embedding import Vectors
 
 _MAX_PAGE = 1000
 
@@ -235,6 +235,8 @@ class ScopedMemory:
         return self._engine.models.embedder is not None
 
     def _find(self, request: Request, vector: Vectors | None, skipped: dict[str, str]) -> Recollections:
+        from keepwell.memory.recalling import recall  # noqa: PLC0415 - numpy, not at the import of keepwell
+
         return recall(self._engine, self.scope, request, vector, skipped)
 
     def _request(

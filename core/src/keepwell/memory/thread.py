@@ -9,7 +9,7 @@ from uuid import UUID
 
 from keepwell.errors import InvalidMessage, InvalidQuery, UsageError
 from keepwell.memory.engine import Engine, Script
-from keepwell.memory.recalling import Request
+from keepwell.memory.request import Request
 from keepwell.memory.twins import twin
 from keepwell.models import Context, Message, Messages, Owner, Recollections, Thread
 from keepwell.models.message import new_id, utc

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from keepwell.errors import EmbedderFailed, UsageError
 
-Vectors = NDArray[np.float32]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vectors: TypeAlias = NDArray[np.float32]
 
 
 @runtime_checkable
@@ -54,6 +55,8 @@ def unit(vectors: object, dimension: int, count: int) -> Vectors:
     Raises:
         EmbedderFailed: it answered another number of vectors, another length, or numbers that are none.
     """
+    import numpy as np  # noqa: PLC0415 - not at the import of keepwell, which is to be quick
+
     matrix = np.asarray(vectors, np.float32)
     if matrix.shape != (count, dimension):
         raise EmbedderFailed(f"the embedder answered {matrix.shape} for {count} texts of dimension {dimension}")
@@ -62,6 +65,12 @@ def unit(vectors: object, dimension: int, count: int) -> Vectors:
     norms = np.linalg.norm(matrix, axis=1, keepdims=True)
     units: Vectors = (matrix / np.where(norms > 0, norms, 1)).astype(np.float32, copy=False)
     return units
+
+
+def unit_vector(vector: object, dimension: int) -> Vectors:
+    """Give what a model answered for one text as a unit vector (dimension,)."""
+    one: Vectors = unit([vector], dimension, 1)[0]
+    return one
 
 
 def embedder_of(given: Any, *, model: str | None = None) -> Embedder:  # noqa: ANN401 - that is its purpose
@@ -118,12 +127,18 @@ class _Adapted:
         return self._dimension
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        return np.asarray(self._many(list(texts)), np.float32)
+        return _array(self._many(list(texts)))
 
     def embed_query(self, text: str) -> Vectors:
-        return np.asarray(self._one(text), np.float32)
+        return _array(self._one(text))
 
     async def aembed_query(self, text: str) -> Vectors:
         if self._native is not None:
-            return np.asarray(await self._native(text), np.float32)
+            return _array(await self._native(text))
         return await asyncio.to_thread(self.embed_query, text)
+
+
+def _array(answer: object) -> Vectors:
+    import numpy as np  # noqa: PLC0415 - see unit
+
+    return np.asarray(answer, np.float32)

@@ -6,8 +6,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from keepwell.recall.snapshot import Snapshot
+if TYPE_CHECKING:
+    from keepwell.recall.snapshot import Snapshot
 
 
 @dataclass(slots=True)

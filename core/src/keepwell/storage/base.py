@@ -11,14 +11,17 @@ import datetime as dt
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 from uuid import UUID
 
-import numpy as np
-from numpy.typing import NDArray
-
 from keepwell.models import Message, Owner, Receipt, Scope, Thread, Threads
-from keepwell.recall.arrays import CandidateColumns, Delta, Ints, Mark
+
+if TYPE_CHECKING:
+    # numpy is not imported before a store is opened: it is half of the time that the import would take.
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from keepwell.recall.arrays import CandidateColumns, Delta, Ints, Mark  # noqa: F401 - named in quotes below
 
 R = TypeVar("R")
 
@@ -221,7 +224,7 @@ class Weigh(Read[Weight]):
 
 
 @dataclass(frozen=True, slots=True)
-class LoadScope(Read[Delta]):
+class LoadScope(Read["Delta"]):
     """What a scope holds, or what changed since the mark; the whole again where the mark is of no use."""
 
     scope: Scope
@@ -230,7 +233,7 @@ class LoadScope(Read[Delta]):
 
 
 @dataclass(frozen=True, slots=True)
-class FindCandidates(Read[CandidateColumns]):
+class FindCandidates(Read["CandidateColumns"]):
     """The best by vector and by keyword, the newest, and the neighbours of all of them."""
 
     scope: Scope
@@ -246,7 +249,7 @@ class FindCandidates(Read[CandidateColumns]):
 
 
 @dataclass(frozen=True, slots=True)
-class MatchMetadata(Read[Ints]):
+class MatchMetadata(Read["Ints"]):
     """Keys of the scope's messages whose metadata contains the filter."""
 
     scope: Scope
