@@ -315,7 +315,7 @@ def test_a_conflict_of_serializable_transactions_says_so(chat: ScopedThread, con
     assert texts(chat) == ["first", "second"]
 
 
-@pytest.mark.parametrize("wrong", ["postgresql://", 7, object(), [], dict], ids=repr)
+@pytest.mark.parametrize("wrong", ["postgresql://", 7, object(), [], dict], ids=lambda wrong: type(wrong).__name__)
 async def test_other_things_are_no_connections(wrong: object, chat: ScopedThread) -> None:
     """What is no psycopg connection is refused by name, by the verb and by its twin, before anything is written."""
     with pytest.raises(UsageError, match=r"connection= takes a psycopg Connection, not builtins\.\w+"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from keepwell.errors import EmbedderMismatch, StoreUnavailable
 from keepwell.memory.engine import Engine
 from keepwell.memory.request import Request
 from keepwell.models import Evidence, Message, Recollection, Recollections, Scope
-from keepwell.providers.embedding import Vectors
 from keepwell.recall.analysis import analyse
 from keepwell.recall.arrays import Delta, Flags, Mark, Statistics, halves
 from keepwell.recall.rank import Hit, Question, rank
@@ -29,6 +28,9 @@ from keepwell.storage.base import (
     Space,
     Weigh,
 )
+
+if TYPE_CHECKING:
+    from keepwell.providers.embedding import Vectors
 
 CANDIDATES = 400
 """How many of each source are brought where a scope is not held whole."""
