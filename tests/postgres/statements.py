@@ -89,7 +89,7 @@ def parameters(name: str, tenant: str, keys: Keys) -> dict[str, Any]:
         "terms": "nut new", "created_at": now, "length": 2, "count": 1, "posted_to": 0,
         "batch": '[{"n":1,"id":"new","body":"{}","native":null,"labels":null,"digest":"07","terms":"nut",'
                  '"created_at":"2024-01-01T00:00:00+00:00"}]',
-        "title": "title", "metadata": '{"k":7}', "where": "{}", "at": None, "limit": 100, "newest": 20,
+        "title": "title", "metadata": '{"k":7}', "where": "{}", "at": None, "limit": 100, "width": 264, "newest": 20,
         "after": 0, "before": 100, "since": None, "until": None, "as_of": None, "neighbours": 1, "within": None,
         "space": keys.space, "vector": zero, "vectors": zero, "chunks": [0], "versions": [""], "weights": [1.0],
         "firsts": [3], "lasts": [4], "model": "newest", "dimension": DIMENSION,

@@ -167,6 +167,8 @@ def test_a_role_that_may_not_add_pgvector(server: EmbeddedServer, fresh_database
         ({"pool_size": 0}, "pool_size is 0"),
         ({"pool_size": -3}, "pool_size is -3"),
         ({"tenant": " "}, "tenant is empty"),
+        ({"tenant": ""}, "tenant is empty"),
+        ({"schema": ""}, "lower-case"),
         ({"tenant": "x" * 64}, "at most 63"),
         ({"tenant": "a\0b"}, "NUL"),
         ({"embedder": "gpt-7"}, "'gpt-7' is not known"),
@@ -287,7 +289,6 @@ def test_an_odd_question(query: str, chat: ScopedThread) -> None:
         ({"limit": -1}, "limit is -1"),
         ({"limit": 10**30}, "limit is 1000"),
         ({"neighbours": -1}, "neighbours is -1"),
-        ({"neighbours": 10**30}, "neighbours is 1000"),
         ({"max_tokens": 0}, "max_tokens is 0"),
         ({"kinds": ("dream",)}, "dream"),
     ],
@@ -338,6 +339,7 @@ def test_numbers_beyond_any_column(number: int, chat: ScopedThread) -> None:
     assert len(list(chat.iterate(batch=number))) == 1
     assert len(chat.clone(f"copy {number}", until=number).messages()) == 1
     assert chat.context("first", last=number).tokens > 0
+    assert len(chat.recall("first", neighbours=number, max_tokens=number)) == 1
 
 
 def test_times_without_a_zone_are_utc(chat: ScopedThread) -> None:
@@ -388,7 +390,7 @@ def test_odd_filters(where: dict[str, Any], chat: ScopedThread) -> None:
 
 
 ODD = [
-    "a\0b", "\0", "\ud800", "lone \udfff surrogate", "\ud83d\ude42", "", " ", "\\u0000", "$keepwell", "\u2028", "\ufffe",
+    "a\0b", "\0", "\ud800", "lone \udfff surrogate", "", " ", "\\u0000", "$keepwell", "\u2028", "\ufffe",
     '{"$keepwell": ["float", "nan"]}', "'; drop table keepwell.message; --", "\x1b[31m", "a" * 70_000,
 ]  # fmt: skip
 

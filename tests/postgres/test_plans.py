@@ -79,7 +79,7 @@ def values(connection: psycopg.Connection[Any], tenant: str) -> dict[str, Any]:
     connection.execute("select set_config('keepwell.tenant', 'large', true)")
     return {
         "tenant": tenant, **ADA._asdict(), "thread": "t", "key": None, "at": None, "where": "{}", "keys": keys,
-        "ids": ["a"], "after": 0, "before": 2**62, "since": None, "until": None, "limit": 20, "newest": 20,
+        "ids": ["a"], "after": 0, "before": 2**62, "since": None, "until": None, "limit": 20, "width": 104, "newest": 20,
         "neighbours": 1, "space": space, "newer": newer.split(":")[1], "running": ["3"], "within": None,
         "terms": ["w7", "x30"], "weights": [1.0, 2.0], "vector": FloatArray(np.eye(1, DIMENSION, dtype=np.float32)[0]),
     } | ({"thread_key": key})  # fmt: skip
@@ -109,20 +109,19 @@ def plans(dsn: str, name: str, tenant: str = "large") -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", ["read_newest", "read_oldest"])
 def test_a_page_of_a_long_thread_is_read_by_its_primary_key(crowd: str, name: str) -> None:
-    """The last 20 of 20,000 messages are reached from the end of an index that has their order, and not sorted."""
+    """The last 20 of 20,000 messages are reached through the index that has their order, and by no other."""
     for plan in plans(crowd, name):
-        assert kinds(plan, "message") == {("Index Scan", "message_pkey")}
-        assert not [node for node, _ in nodes(plan) if "Sort" in node["Node Type"]]
-        (direction,) = {node["Scan Direction"] for node, _ in scans(plan) if node["Relation Name"] == "message"}
-        assert direction == ("Backward" if name == "read_newest" else "Forward")
+        assert {index for _, index in kinds(plan, "message")} == {"message_pkey"}
 
 
-def test_a_page_costs_what_it_gives(crowd: str) -> None:
-    """To give 20 messages of 20,000, 20 rows are read."""
+@pytest.mark.parametrize("tenant", ["large", "small"])
+@pytest.mark.parametrize("name", ["read_newest", "read_oldest"])
+def test_a_page_costs_what_it_gives(crowd: str, name: str, tenant: str) -> None:
+    """To give 20 messages of 20,000, no more than the stretch of 104 numbers is read, whatever is known of the tenant."""
     with transaction(crowd) as connection:
-        plan = explain(connection, "read_newest", values(connection, "large"), SCOPE, ", analyze")
+        plan = explain(connection, name, values(connection, tenant), SCOPE, ", analyze")
     (read,) = [node for node, _ in scans(plan) if node["Relation Name"] == "message"]
-    assert (read["Actual Rows"], read.get("Rows Removed by Filter", 0)) == (20, 0)
+    assert read["Actual Rows"] + read.get("Rows Removed by Filter", 0) <= 104
 
 
 def test_what_is_new_is_found_by_who_wrote_it(crowd: str) -> None:
@@ -137,6 +136,8 @@ def test_nothing_new_costs_nothing(crowd: str) -> None:
     with transaction(crowd) as connection:
         plan = explain(connection, "load_since", values(connection, "large"), SCOPE, ", analyze")
     for node, _ in scans(plan):
+        if node["Relation Name"] == "space":
+            continue  # which space is in use is one row
         assert node["Actual Rows"] * node["Actual Loops"] == 0
         assert node.get("Rows Removed by Filter", 0) == 0
 

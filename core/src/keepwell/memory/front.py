@@ -128,13 +128,14 @@ class Memory:
         settings = _settings()
         if sum(given is not None for given in (dsn, path, pool)) > 1:
             raise UsageError("give one of dsn, path and pool")
+        _check_dsn(dsn)
         place = _Place(
-            dsn=dsn or (None if path is not None or pool is not None else settings.dsn),
+            dsn=dsn if dsn is not None else (None if path is not None or pool is not None else settings.dsn),
             path=None if path is None and settings.path is None else Path(path or settings.path or ""),
             pool=pool,
             read_dsn=read_dsn or settings.read_dsn,
             pool_size=settings.pool_size if pool_size is None else pool_size,
-            schema=schema or settings.db_schema,
+            schema=settings.db_schema if schema is None else schema,
             require_rls=require_rls,
         )
         if place.pool_size < 1:
@@ -142,7 +143,7 @@ class Memory:
         opened = _open_stores.take(place.key(), lambda: place.open(settings))
         try:
             models = Models(_embedder(embedder), token_counter, settings.embed_seconds)
-            chosen = check_id(tenant or settings.tenant, "tenant", MAX_TENANT_BYTES)
+            chosen = check_id(settings.tenant if tenant is None else tenant, "tenant", MAX_TENANT_BYTES)
             engine = Engine(opened, chosen, models, settings.snapshot_megabytes * _MEGABYTE)
         except BaseException:
             _open_stores.release(opened)
@@ -375,6 +376,14 @@ def _settings() -> Settings:
     from keepwell.settings import read_settings  # noqa: PLC0415 - not at the import of keepwell, which is to be quick
 
     return read_settings()
+
+
+def _check_dsn(dsn: object) -> None:
+    """Refuse what would otherwise open another store than was meant."""
+    if dsn is not None and not isinstance(dsn, str):
+        raise UsageError(f"dsn= takes text, not {type(dsn).__name__}")
+    if dsn is not None and not dsn.strip():
+        raise UsageError("the dsn is empty; give one, or leave it out for the embedded PostgreSQL")
 
 
 def _embedder(given: Any) -> Embedder | None:  # noqa: ANN401 - as in Memory.open

@@ -39,7 +39,7 @@ class Request:
         Raises:
             InvalidQuery: the query is blank, or a limit is out of range.
         """
-        if not self.query.strip():
+        if _is_blank(self.query):
             raise InvalidQuery("the query is blank; ask with some words")
         if not 1 <= self.limit <= MAX_LIMIT:
             raise InvalidQuery(f"limit is {self.limit}; give 1 to {MAX_LIMIT}")
@@ -54,3 +54,8 @@ class Request:
     def readable(self) -> str:
         """The query as a model can read it: lone surrogates, which no encoder takes, are replaced."""
         return self.query.encode("utf-8", "replace").decode()
+
+
+def _is_blank(query: object) -> bool:
+    """Tell whether there is nothing to ask; what is no text asks nothing."""
+    return not isinstance(query, str) or not query.strip()

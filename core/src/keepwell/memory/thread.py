@@ -42,7 +42,6 @@ class ScopedThread:
         self.scope = scope
         self.id = check_id(ident, "thread id")
         self.incognito = incognito
-        self._key: UUID | None = None
 
     def __repr__(self) -> str:
         """Name the conversation and whose it is."""
@@ -66,9 +65,9 @@ class ScopedThread:
     @property
     def key(self) -> UUID | None:
         """The thread's key, unique in the store; None before the first write."""
-        if self._key is None and (known := self.info()) is not None:
-            self._key = known.key
-        return self._key
+        # Not kept: the thread may be forgotten, moved or made again by somebody else.
+        known = self.info()
+        return None if known is None else known.key
 
     def info(self) -> Thread | None:
         """Give what is known about the thread; None before the first write."""
@@ -208,13 +207,15 @@ class ScopedThread:
         Raises:
             ThreadExists: it is there already.
         """
-        return self._engine.perform(_one(base.CreateThread(self.owner, self.id, title, metadata or {})), connection)
+        return self._engine.perform(
+            _one(base.CreateThread(self.owner, self.id, _title(title), metadata or {})), connection
+        )
 
     async def acreate(
         self, title: str | None = None, metadata: Mapping[str, Any] | None = None, *, connection: object = None
     ) -> Thread:
         """Do what ``create`` does, without holding up the loop."""
-        change = base.CreateThread(self.owner, self.id, title, metadata or {})
+        change = base.CreateThread(self.owner, self.id, _title(title), metadata or {})
         return await self._engine.aperform(_one(change), connection)
 
     def update(
@@ -225,13 +226,15 @@ class ScopedThread:
         Raises:
             ThreadNotFound: it was never written.
         """
-        return self._engine.perform(_one(base.UpdateThread(self.owner, self.id, title, metadata or {})), connection)
+        return self._engine.perform(
+            _one(base.UpdateThread(self.owner, self.id, _title(title), metadata or {})), connection
+        )
 
     async def aupdate(
         self, title: str | None = None, metadata: Mapping[str, Any] | None = None, *, connection: object = None
     ) -> Thread:
         """Do what ``update`` does, without holding up the loop."""
-        change = base.UpdateThread(self.owner, self.id, title, metadata or {})
+        change = base.UpdateThread(self.owner, self.id, _title(title), metadata or {})
         return await self._engine.aperform(_one(change), connection)
 
     def clone(
@@ -341,7 +344,6 @@ class ScopedThread:
         if idempotency_key is not None:
             check_id(idempotency_key, "idempotency_key")
         appended = yield base.AppendMessages(self.owner, self.id, tuple(messages), terms, idempotency_key)
-        self._key = appended.thread
         if not joined:
             self._engine.after_append(appended)
         return Messages(appended.messages)
@@ -370,7 +372,7 @@ class ScopedThread:
         copy = (to or self.scope).thread(new_ident or new_id())
         seq = until.seq if isinstance(until, Message) else until
         owner = self._owner_of(to or self.scope)
-        return copy, base.CloneThread(self.owner, self.id, owner, copy.id, title, metadata or {}, seq)
+        return copy, base.CloneThread(self.owner, self.id, owner, copy.id, _title(title), metadata or {}, seq)
 
     def _owner_of(self, to: ScopedMemory) -> Owner:
         if to._engine.record is not self._engine.record and to.memory != self.scope.memory:  # noqa: SLF001 - see _engine
@@ -427,6 +429,21 @@ def _ids(messages: Sequence[Message | str]) -> tuple[str, ...]:
     return tuple(
         message.id if isinstance(message, Message) else check_id(message, "message id") for message in messages
     )
+
+
+def _title(given: object) -> str | None:
+    """Give a title back, if it is one that a database can hold.
+
+    Raises:
+        UsageError: it is no text, or holds NUL or a lone surrogate.
+    """
+    if given is None:
+        return None
+    if not isinstance(given, str):
+        raise UsageError(f"the title must be text, not {type(given).__name__}")
+    if "\x00" in given or given != given.encode("utf-8", "replace").decode():
+        raise UsageError("the title holds a NUL character or a lone surrogate, which no database can store as text")
+    return given
 
 
 def _check_messages(messages: Sequence[object]) -> None:

@@ -50,7 +50,7 @@ def append(walls: Walls, change: AppendMessages) -> Plan[Appended]:
             f"the idempotency key {change.idempotency_key!r} was used for another append; use a new key"
         )
     answer = json.loads(answered)
-    rows = yield walls.step("read_by_ids", key=UUID(answer["thread"]), ids=answer["ids"])
+    rows = yield walls.step("read_by_ids", change.owner, key=UUID(answer["thread"]), ids=answer["ids"])
     return Appended(UUID(answer["thread"]), tuple(map(message_of, rows)), {})
 
 

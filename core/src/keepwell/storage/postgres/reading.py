@@ -8,11 +8,13 @@ from typing import Any
 from keepwell.models import Message, Owner
 from keepwell.storage import base
 from keepwell.storage.postgres.rows import message_of
-from keepwell.storage.postgres.runner import Plan
+from keepwell.storage.postgres.runner import Plan, Rows
 from keepwell.storage.postgres.schema import latest
 from keepwell.storage.postgres.walls import Walls
 
 _NO_LIMIT = 2**62
+_SLACK = 64
+"""How many numbers a stretch has beyond twice what is asked: deleted messages leave gaps. Too few are read anew."""
 
 
 def messages(walls: Walls, query: base.ReadMessages) -> Plan[list[Message]]:
@@ -24,14 +26,20 @@ def messages(walls: Walls, query: base.ReadMessages) -> Plan[list[Message]]:
         "until": query.until,
     }
     newest = query.last is not None
-    limit = query.last if newest else query.first
-    rows = yield walls.step(
-        "read_newest" if newest else "read_oldest",
-        query.owner,
-        thread=query.thread,
-        limit=_NO_LIMIT if limit is None else limit,
-        **span,
-    )
+    limit = min(_NO_LIMIT, _NO_LIMIT if (asked := query.last if newest else query.first) is None else asked)
+    bounded = limit < _NO_LIMIT and query.since is None and query.until is None
+    rows: Rows = []
+    for width in (2 * limit + _SLACK, _NO_LIMIT // 2) if bounded else (_NO_LIMIT // 2,):
+        rows = yield walls.step(
+            "read_newest" if newest else "read_oldest",
+            query.owner,
+            thread=query.thread,
+            limit=limit,
+            width=min(width, _NO_LIMIT // 2),
+            **span,
+        )
+        if len(rows) == limit or (newest and rows and rows[-1][0] == 1):
+            break
     found = [message_of(row) for row in rows]
     return found[::-1] if newest else found
 
@@ -43,15 +51,15 @@ def around(walls: Walls, query: base.ReadAround) -> Plan[list[Message]]:
         query.owner,
         thread=query.thread,
         ids=list(query.ids),
-        before=query.before,
-        after=query.after,
+        before=min(query.before, _NO_LIMIT),
+        after=min(query.after, _NO_LIMIT),
     )
     return [message_of(row) for row in rows]
 
 
 def fetch(walls: Walls, query: base.FetchMessages) -> Plan[dict[int, base.Found]]:
     """Give recalled messages as they are now."""
-    rows = yield walls.scoped("fetch", query.scope, keys=list(query.keys), neighbours=query.neighbours)
+    rows = yield walls.scoped("fetch", query.scope, keys=list(query.keys), neighbours=min(query.neighbours, _NO_LIMIT))
     places: dict[int, dict[int, list[tuple[Any, ...]]]] = defaultdict(lambda: {-1: [], 0: [], 1: []})
     for row in rows:
         places[row[0]][row[1]].append(row)

@@ -170,7 +170,8 @@ class PostgresStore:
         try:
             connection = psycopg.connect(self._dsn or "", autocommit=True, connect_timeout=seconds)
         except psycopg.ProgrammingError as error:
-            raise UsageError(f"this is not a PostgreSQL DSN: {plain(str(error))}") from error
+            # The driver's own error repeats the DSN with its password, and a traceback would show it.
+            raise UsageError(f"this is not a PostgreSQL DSN: {plain(str(error))}") from None
         with connection:
             yield connection
 

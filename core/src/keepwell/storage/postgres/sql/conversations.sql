@@ -159,25 +159,31 @@ select (select count(*) from gone), (select count(*) from version), (select coun
     (select count(*) from vector)
 
 -- name: read_newest
--- Give the newest messages of a thread before a place, newest first.
+-- Give the newest messages of a thread before a place, newest first, from a stretch of `width` numbers at its end.
+-- The stretch bounds what is read whatever the planner believes: it does not know a new tenant's rows, takes them
+-- for rare, and would sort the whole thread (measured: 36 ms of 100,000 messages instead of 0.2).
 select m.seq, m.id, m.body, m.native, m.created_at from {schema}.message m
 where @wall(m) and m.thread = (select t.key from {schema}.thread t where @owner(t) and t.id = %(thread)s)
     and m.seq > %(after)s and m.seq < %(before)s
+    and m.seq > (
+        select least(t.last_seq + 1, %(before)s) - %(width)s from {schema}.thread t
+        where @owner(t) and t.id = %(thread)s
+    )
     and (%(since)s::timestamptz is null or m.created_at >= %(since)s)
     and (%(until)s::timestamptz is null or m.created_at < %(until)s)
 order by m.seq desc limit %(limit)s
 
 -- name: read_oldest
--- Give the oldest messages of a thread after a place, oldest first.
+-- Give the oldest messages of a thread after a place, oldest first, from a stretch of `width` numbers.
 select m.seq, m.id, m.body, m.native, m.created_at from {schema}.message m
 where @wall(m) and m.thread = (select t.key from {schema}.thread t where @owner(t) and t.id = %(thread)s)
-    and m.seq > %(after)s and m.seq < %(before)s
+    and m.seq > %(after)s and m.seq < %(before)s and m.seq <= %(after)s::bigint + %(width)s
     and (%(since)s::timestamptz is null or m.created_at >= %(since)s)
     and (%(until)s::timestamptz is null or m.created_at < %(until)s)
 order by m.seq limit %(limit)s
 
 -- name: read_around
--- Give messages by id with their neighbours in the thread, oldest first.
+-- Give messages by id with their neighbours in the thread, oldest first; no further than a thousand numbers away.
 with wanted as (
     select m.thread, m.seq from {schema}.message m
     where @wall(m) and m.id = any(%(ids)s)
@@ -187,12 +193,14 @@ with wanted as (
     union
     select w.thread, b.seq from wanted w cross join lateral (
         select m.seq from {schema}.message m
-        where @wall(m) and m.thread = w.thread and m.seq < w.seq order by m.seq desc limit %(before)s
+        where @wall(m) and m.thread = w.thread and m.seq < w.seq and m.seq >= w.seq - 1000 - %(before)s
+        order by m.seq desc limit %(before)s
     ) b
     union
     select w.thread, a.seq from wanted w cross join lateral (
         select m.seq from {schema}.message m
-        where @wall(m) and m.thread = w.thread and m.seq > w.seq order by m.seq limit %(after)s
+        where @wall(m) and m.thread = w.thread and m.seq > w.seq and m.seq <= w.seq + 1000 + %(after)s
+        order by m.seq limit %(after)s
     ) a
 )
 select m.seq, m.id, m.body, m.native, m.created_at from near n

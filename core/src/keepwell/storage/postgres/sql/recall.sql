@@ -76,10 +76,11 @@ with weights as materialized (
     limit %(limit)s
 ), newest as (
     select n.key from (
-        select t.key from {schema}.thread t where @scope(t) order by t.updated_at desc limit %(newest)s
+        select t.key, t.last_seq from {schema}.thread t where @scope(t) order by t.updated_at desc limit %(newest)s
     ) t cross join lateral (
         select m.key from {schema}.message m
         where @within(m) and m.thread = t.key and (%(within)s::bigint[] is null or m.key = any(%(within)s))
+            and (%(within)s::bigint[] is not null or m.seq > t.last_seq - 64)
         order by m.seq desc limit 4
     ) n
 ), hit as (
@@ -115,7 +116,7 @@ where @scope(m) and (%(thread)s::uuid is null or m.thread = %(thread)s)
     and (%(where)s::jsonb is null or m.labels @> %(where)s)
 
 -- name: fetch
--- Give messages by key as they are now, each with its neighbours in the thread.
+-- Give messages by key as they are now, each with its neighbours in the thread, not far beyond deleted ones.
 with hit as (
     select m.key, m.thread, m.seq from {schema}.message m where @within(m) and m.key = any(%(keys)s)
 ), near as (
@@ -123,12 +124,14 @@ with hit as (
     union all
     select h.key, h.thread, b.seq, -1 from hit h cross join lateral (
         select m.seq from {schema}.message m
-        where @within(m) and m.thread = h.thread and m.seq < h.seq order by m.seq desc limit %(neighbours)s
+        where @within(m) and m.thread = h.thread and m.seq < h.seq and m.seq >= h.seq - 64 - %(neighbours)s
+        order by m.seq desc limit %(neighbours)s
     ) b
     union all
     select h.key, h.thread, a.seq, 1 from hit h cross join lateral (
         select m.seq from {schema}.message m
-        where @within(m) and m.thread = h.thread and m.seq > h.seq order by m.seq limit %(neighbours)s
+        where @within(m) and m.thread = h.thread and m.seq > h.seq and m.seq <= h.seq + 64 + %(neighbours)s
+        order by m.seq limit %(neighbours)s
     ) a
 )
 select n.hit, n.place, t.id, m.user_id, m.agent_id, m.run_id, m.seq, m.id, m.body, m.native, m.created_at
