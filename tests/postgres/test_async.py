@@ -230,7 +230,9 @@ async def test_a_call_that_is_given_up_breaks_nothing(
     await asyncio.sleep(0.1)
     for task in waiting:
         task.cancel()
-    assert all(isinstance(one, asyncio.CancelledError) for one in await asyncio.gather(*waiting, return_exceptions=True))
+    assert all(
+        isinstance(one, asyncio.CancelledError) for one in await asyncio.gather(*waiting, return_exceptions=True)
+    )
     holder.rollback()
     for _ in range(6):
         await asyncio.wait_for(chat.aappend(Message.user("after")), 5)
@@ -238,7 +240,9 @@ async def test_a_call_that_is_given_up_breaks_nothing(
     assert texts.count("after") == 6
     for number in range(6):
         assert (f"a{number}" in texts) == (f"b{number}" in texts)
-    assert memory._opened.store._pool.get_stats()["pool_available"] == memory._opened.store._pool.get_stats()["pool_size"]  # type: ignore[attr-defined]
+    assert (
+        memory._opened.store._pool.get_stats()["pool_available"] == memory._opened.store._pool.get_stats()["pool_size"]
+    )  # type: ignore[attr-defined]
 
 
 async def test_a_joined_call_that_is_given_up(memory: Memory, dsn: str, connect: Callable[..., Any]) -> None:

@@ -413,7 +413,20 @@ def test_text_of_any_characters(text: str, chat: ScopedThread) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [math.nan, math.inf, -math.inf, -0.0, 1e22, 1e-300, b"\x00\xff", 10**100, dt.date(1, 1, 1), {1, 2}, (1,), uuid.UUID(int=0)],
+    [
+        math.nan,
+        math.inf,
+        -math.inf,
+        -0.0,
+        1e22,
+        1e-300,
+        b"\x00\xff",
+        10**100,
+        dt.date(1, 1, 1),
+        {1, 2},
+        (1,),
+        uuid.UUID(int=0),
+    ],
     ids=repr,
 )
 def test_values_that_json_does_not_have(value: object, chat: ScopedThread) -> None:
@@ -599,7 +612,14 @@ def test_an_unknown_thread(ada: ScopedMemory) -> None:
 
 def test_what_cannot_be_forgotten(chat: ScopedThread) -> None:
     """``forget`` of something else than a thread or a message, or of two, forgets nothing."""
-    wrong: list[tuple[Any, ...]] = [("t",), (None,), (chat, chat), (chat.scope,), (7,), (chat.memory if False else "t",)]
+    wrong: list[tuple[Any, ...]] = [
+        ("t",),
+        (None,),
+        (chat, chat),
+        (chat.scope,),
+        (7,),
+        (chat.memory if False else "t",),
+    ]
     for given in wrong:
         with pytest.raises(UsageError, match="forget"):
             chat.scope.forget(*given)
@@ -624,7 +644,9 @@ def test_a_thread_that_was_made_again(memories: tuple[Memory, Memory]) -> None:
     assert other.scope.forget(other).counts["messages"] == 1
 
 
-def test_an_id_of_another_tenant(memories: tuple[Memory, Memory], open_memory: Callable[..., Memory], tenant: str) -> None:
+def test_an_id_of_another_tenant(
+    memories: tuple[Memory, Memory], open_memory: Callable[..., Memory], tenant: str
+) -> None:
     """Keys and ids of one tenant mean nothing in another, though all names are the same."""
     chat = memories[0].scope("ada").thread("t")
     chat.append(Message.user("a walnut", id="m"), idempotency_key="key")
