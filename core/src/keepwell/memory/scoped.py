@@ -258,7 +258,7 @@ class ScopedMemory:
         """Give the request; None where it asks in a thread that has nothing."""
         key: UUID | None = None
         if thread is not None:
-            if not self.scope.covers(thread.owner):
+            if not self.scope.covers(thread.owner) or thread.scope.memory != self.memory:
                 raise InvalidQuery(f"thread {thread.id!r} is not in this scope")
             key = thread.key
         request = Request(

@@ -394,6 +394,8 @@ class ScopedThread:
         return found
 
     def _recent(self, last: int, tokens: int | None) -> Messages:
+        if tokens is not None and tokens < 1:
+            raise InvalidQuery(f"tokens is {tokens}; give 1 or more")
         return self.window(last, tokens=None if tokens is None else max(1, tokens - tokens // 3))
 
     def _context_request(

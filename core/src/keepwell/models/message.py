@@ -117,7 +117,10 @@ def trusted(kind: type[V], fields: dict[str, Any]) -> V:
 
 def utc(value: dt.datetime) -> dt.datetime:
     """Give a time in UTC; one without a zone is taken as UTC."""
-    return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+    try:
+        return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+    except OverflowError:
+        raise InvalidMessage(f"the time {value} is beyond the calendar in UTC") from None
 
 
 def now() -> dt.datetime:
@@ -206,7 +209,11 @@ def message_row(message: Message) -> tuple[object, ...]:
 
 
 def _parts(content: str | Sequence[Part]) -> tuple[Part, ...]:
-    return (TextPart(text=content),) if isinstance(content, str) else tuple(content)
+    if isinstance(content, str):
+        return (TextPart(text=content),)
+    if not isinstance(content, Sequence):
+        raise InvalidMessage(f"content takes text or a list of parts, not {type(content).__name__}")
+    return tuple(content)
 
 
 def _first_problem(error: ValidationError) -> str:

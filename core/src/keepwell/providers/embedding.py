@@ -57,7 +57,10 @@ def unit(vectors: object, dimension: int, count: int) -> Vectors:
     """
     import numpy as np  # noqa: PLC0415 - not at the import of keepwell, which is to be quick
 
-    matrix = np.asarray(vectors, np.float32)
+    try:
+        matrix = np.asarray(vectors, np.float32)
+    except (TypeError, ValueError) as error:
+        raise EmbedderFailed(f"the embedder answered what are no vectors: {error}") from error
     if matrix.shape != (count, dimension):
         raise EmbedderFailed(f"the embedder answered {matrix.shape} for {count} texts of dimension {dimension}")
     if not np.isfinite(matrix).all():

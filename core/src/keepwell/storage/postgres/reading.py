@@ -20,8 +20,8 @@ _SLACK = 64
 def messages(walls: Walls, query: base.ReadMessages) -> Plan[list[Message]]:
     """Give messages of a thread, oldest first."""
     span = {
-        "after": query.after or 0,
-        "before": _NO_LIMIT if query.before is None else query.before,
+        "after": min(max(query.after or 0, 0), _NO_LIMIT // 4),
+        "before": _NO_LIMIT if query.before is None else max(0, min(query.before, _NO_LIMIT)),
         "since": query.since,
         "until": query.until,
     }

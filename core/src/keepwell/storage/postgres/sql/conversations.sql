@@ -91,8 +91,9 @@ with old as (
         o.recorded_at
     from old o
 ), posting as (
-    delete from {schema}.posting p using old o
-    where @wall(p) and p.user_id = o.user_id and p.message = o.key and p.term = any(string_to_array(o.terms, ' '))
+    delete from {schema}.posting p
+    where @wall(p) and p.user_id = (select o.user_id from old o) and p.message = (select o.key from old o)
+        and p.term = any(array(select distinct w.term from old o cross join string_to_table(o.terms, ' ') as w (term)))
 ), vector as (
     delete from {schema}.vector v using old o where @wall(v) and v.message = o.key
 ), thread as (
@@ -135,9 +136,14 @@ with gone as (
     delete from {schema}.version v
     where @wall(v) and v.thread = any(%(threads)s) and (%(ids)s::text[] is null or v.id = any(%(ids)s))
     returning 1
+), posted as materialized (
+    select p.ctid from gone g cross join lateral string_to_table(g.terms, ' ') as w (term)
+    cross join lateral (
+        select p.ctid from {schema}.posting p
+        where @wall(p) and p.user_id = g.user_id and p.term = w.term and p.message = g.key offset 0
+    ) p
 ), posting as (
-    delete from {schema}.posting p using gone g
-    where @wall(p) and p.user_id = g.user_id and p.message = g.key and p.term = any(string_to_array(g.terms, ' '))
+    delete from {schema}.posting p where @reached(p) and p.ctid = any(array(select d.ctid from posted d))
     returning 1
 ), vector as (
     delete from {schema}.vector v using gone g where @wall(v) and v.message = g.key
@@ -208,9 +214,9 @@ join {schema}.message m on m.thread = n.thread and m.seq = n.seq
 where @wall(m) order by m.seq
 
 -- name: read_by_ids
--- Give messages of a thread by id, in order.
+-- Give messages of the exact owner's thread by id, in order.
 select m.seq, m.id, m.body, m.native, m.created_at from {schema}.message m
-where @wall(m) and m.thread = %(key)s and m.id = any(%(ids)s) order by m.seq
+where @owner(m) and m.thread = %(key)s and m.id = any(%(ids)s) order by m.seq
 
 -- name: claim_request
 -- Take an idempotency key; no row comes back where somebody has it already.

@@ -93,10 +93,15 @@ with moved as (
 ), version as (
     update {schema}.version v set user_id = %(to_user_id)s, agent_id = %(to_agent_id)s, run_id = %(to_run_id)s
     where @wall(v) and v.thread = %(key)s
+), posted as materialized (
+    select p.ctid from moved m cross join lateral string_to_table(m.terms, ' ') as w (term)
+    cross join lateral (
+        select p.ctid from {schema}.posting p
+        where @wall(p) and p.user_id = %(user_id)s and p.term = w.term and p.message = m.key offset 0
+    ) p
 ), posting as (
     update {schema}.posting p set user_id = %(to_user_id)s, agent_id = %(to_agent_id)s, run_id = %(to_run_id)s
-    from moved m
-    where @wall(p) and p.user_id = %(user_id)s and p.message = m.key and p.term = any(string_to_array(m.terms, ' '))
+    where @reached(p) and p.ctid = any(array(select d.ctid from posted d))
 ), vector as (
     update {schema}.vector v set
         user_id = %(to_user_id)s, agent_id = %(to_agent_id)s, run_id = %(to_run_id)s,
