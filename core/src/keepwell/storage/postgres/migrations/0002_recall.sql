@@ -8,7 +8,7 @@ create table {schema}.posting (
     agent_id text collate "C" not null,
     run_id text collate "C" not null,
     frequency smallint not null,
-    primary key (tenant, user_id, term, message) include (agent_id, run_id, frequency)
+    primary key (user_id, tenant, term, message) include (agent_id, run_id, frequency)
 );
 
 create table {schema}.space (
