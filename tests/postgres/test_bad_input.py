@@ -174,7 +174,7 @@ def test_a_role_that_may_not_add_pgvector(server: EmbeddedServer, fresh_database
         ({"embedder": "gpt-7"}, "'gpt-7' is not known"),
         ({"embedder": 7}, "embedder= takes"),
         ({"schema": "Bad"}, "lower-case"),
-        ({"path": "/tmp/x"}, "give one of"),
+        ({"path": "somewhere/else"}, "give one of"),
     ],
     ids=str,
 )

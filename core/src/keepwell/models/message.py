@@ -211,9 +211,10 @@ def message_row(message: Message) -> tuple[object, ...]:
 def _parts(content: str | Sequence[Part]) -> tuple[Part, ...]:
     if isinstance(content, str):
         return (TextPart(text=content),)
-    if not isinstance(content, Sequence):
-        raise InvalidMessage(f"content takes text or a list of parts, not {type(content).__name__}")
-    return tuple(content)
+    try:
+        return tuple(content)
+    except TypeError:
+        raise InvalidMessage(f"content takes text or a list of parts, not {type(content).__name__}") from None
 
 
 def _first_problem(error: ValidationError) -> str:
