@@ -120,7 +120,7 @@ def utc(value: dt.datetime) -> dt.datetime:
     try:
         return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
     except OverflowError:
-        raise InvalidMessage(f"the time {value} is beyond the calendar in UTC") from None
+        raise InvalidMessage(f"the time {value} is out of range of the calendar in UTC") from None
 
 
 def now() -> dt.datetime:
