@@ -362,10 +362,13 @@ def test_candidates_agree_with_the_snapshot(
         whole.drain()
     whole.scope("bob").thread("t").append(Message.user("nut nut nut"))
     with Memory.over(PostgresStore(dsn), tenant=tenant, embedder=embedder, snapshot_bytes=0) as narrow:
+        views = whole.scope("ada"), narrow.scope("ada")
         for query in ("nut in spring", "figs at home", "pear", "something else"):
-            for options in ({}, {"thread": chat}, {"limit": 3}):
-                left = whole.scope("ada").recall(query, **{"limit": 100, **options})
-                right = narrow.scope("ada").recall(query, **{"limit": 100, **options})
+            for limit, thread in ((100, None), (100, "t"), (3, None)):
+                left, right = (
+                    view.recall(query, limit=limit, thread=None if thread is None else view.thread(thread))
+                    for view in views
+                )
                 assert (left.loaded, right.loaded) == ("snapshot", "candidates")
                 same(left, right)
         assert len(narrow.scope("ada").recall("nut", limit=100)) > 3
