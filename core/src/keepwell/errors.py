@@ -8,10 +8,14 @@
     │   └── ImportFormatError               a file that is not the export it should be
     ├── NotFound (also a LookupError)
     │   ├── ThreadNotFound
-    │   └── MessageNotFound
+    │   ├── MessageNotFound
+    │   ├── FactNotFound
+    │   └── ChangeNotFound
     ├── Conflict
     │   ├── ThreadExists
-    │   └── IdempotencyConflict             one key, two different writes
+    │   ├── IdempotencyConflict             one key, two different writes
+    │   ├── FactChanged                     somebody changed the fact meanwhile
+    │   └── LeaseLost                       another worker has taken the work over
     ├── StoreError                          the place where memory is kept
     │   ├── StoreUnavailable                no server answers there
     │   ├── StoreClosed                     used after close
@@ -25,6 +29,11 @@
     ├── EmbeddingError
     │   ├── EmbedderMismatch                the store's vectors are of another model
     │   └── EmbedderFailed                  the model raised or answered nonsense
+    ├── LanguageModelError
+    │   ├── NoLanguageModel                 something was asked that needs a model, and there is none
+    │   ├── LanguageModelFailed             the model raised, or does not answer
+    │   ├── AnswerInvalid                   the model's answer is not of the schema, or too long
+    │   └── BudgetSpent                     the scope's or the day's budget of tokens or calls is spent
     └── MissingExtra (also an ImportError)  an optional part is not installed
 
 Errors of drivers and models stay in ``__cause__``.
@@ -67,6 +76,14 @@ class MessageNotFound(NotFound):
     """No such message in this thread."""
 
 
+class FactNotFound(NotFound):
+    """No such fact in this scope."""
+
+
+class ChangeNotFound(NotFound):
+    """No such change in this scope."""
+
+
 class Conflict(KeepwellError):
     """The record already says otherwise."""
 
@@ -77,6 +94,14 @@ class ThreadExists(Conflict):
 
 class IdempotencyConflict(Conflict):
     """The idempotency key was used before for another write."""
+
+
+class FactChanged(Conflict):
+    """The fact is not in the version any more that was looked at."""
+
+
+class LeaseLost(Conflict):
+    """Another worker has taken this work over; nothing was written."""
 
 
 class StoreError(KeepwellError):
@@ -129,6 +154,26 @@ class EmbedderMismatch(EmbeddingError):
 
 class EmbedderFailed(EmbeddingError):
     """The embedding model raised, or answered nonsense."""
+
+
+class LanguageModelError(KeepwellError):
+    """Something about the language model is wrong; no message is lost by it."""
+
+
+class NoLanguageModel(LanguageModelError):
+    """This needs a language model, and there is none."""
+
+
+class LanguageModelFailed(LanguageModelError):
+    """The language model raised, or does not answer."""
+
+
+class AnswerInvalid(LanguageModelError):
+    """The language model's answer is not what was asked for; nothing was changed by it."""
+
+
+class BudgetSpent(LanguageModelError):
+    """The budget is spent; the work stays due."""
 
 
 class MissingExtra(KeepwellError, ImportError):

@@ -1,5 +1,18 @@
 """The values that keepwell's verbs take and give: frozen, and free of any input or output."""
 
+from keepwell.models.fact import (
+    Change,
+    ChangeKind,
+    Changes,
+    Diff,
+    Fact,
+    Facts,
+    Quote,
+    Rejection,
+    Source,
+    Sources,
+    Trust,
+)
 from keepwell.models.message import (
     CitationPart,
     DataPart,
@@ -12,15 +25,22 @@ from keepwell.models.message import (
     ToolCall,
     ToolCallPart,
 )
-from keepwell.models.recollection import Context, Evidence, Kind, Receipt, Recollection, Recollections
+from keepwell.models.recollection import Context, Evidence, Forgotten, Kind, Receipt, Recollection, Recollections
 from keepwell.models.scope import Owner, Scope
 from keepwell.models.thread import Lineage, Messages, Thread, Threads
 
 __all__ = [
+    "Change",
+    "ChangeKind",
+    "Changes",
     "CitationPart",
     "Context",
     "DataPart",
+    "Diff",
     "Evidence",
+    "Fact",
+    "Facts",
+    "Forgotten",
     "Kind",
     "Lineage",
     "MediaPart",
@@ -29,14 +49,19 @@ __all__ = [
     "Native",
     "Owner",
     "Part",
+    "Quote",
     "ReasoningPart",
     "Receipt",
     "Recollection",
     "Recollections",
+    "Rejection",
     "Scope",
+    "Source",
+    "Sources",
     "TextPart",
     "Thread",
     "Threads",
     "ToolCall",
     "ToolCallPart",
+    "Trust",
 ]

@@ -6,7 +6,10 @@ import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, overload
+from uuid import UUID
 
+from keepwell.errors import UsageError
+from keepwell.models.fact import Fact
 from keepwell.models.html import table
 from keepwell.models.message import Message
 from keepwell.models.scope import Owner
@@ -32,7 +35,7 @@ class Recollection:
 
     kind: Kind
     score: float
-    message: Message
+    item: Message | Fact
     thread: str
     owner: Owner
     evidence: Mapping[str, Evidence]
@@ -40,14 +43,46 @@ class Recollection:
     after: tuple[Message, ...] = ()
 
     @property
+    def message(self) -> Message:
+        """The message that was recalled.
+
+        Raises:
+            UsageError: it is a fact; look at ``kind`` first, or ask ``recall`` for ``kinds=("message",)``.
+        """
+        if isinstance(self.item, Message):
+            return self.item
+        raise UsageError("this recollection is a fact, not a message; see its kind, or recall kinds=('message',)")
+
+    @property
+    def fact(self) -> Fact:
+        """The fact that was recalled.
+
+        Raises:
+            UsageError: it is a message; look at ``kind`` first, or ask ``recall`` for ``kinds=("fact",)``.
+        """
+        if isinstance(self.item, Fact):
+            return self.item
+        raise UsageError("this recollection is a message, not a fact; see its kind, or recall kinds=('fact',)")
+
+    @property
+    def id(self) -> str:
+        """The message's id within its thread, or the fact's."""
+        return str(self.item.id)
+
+    @property
     def text(self) -> str:
         """The words that were recalled."""
-        return self.message.text
+        return self.item.text
+
+    @property
+    def who(self) -> str:
+        """Who said it (name, else role); of a fact, whom it is about."""
+        return self.item.subject if isinstance(self.item, Fact) else self.item.name or self.item.role
 
     @property
     def at(self) -> dt.datetime:
-        """When it was said."""
-        return self.message.created_at
+        """When it was said; of a fact, since when it is true, as far as that is known."""
+        return self.item.at if isinstance(self.item, Fact) else self.item.created_at
 
     @property
     def why(self) -> str:
@@ -83,7 +118,7 @@ class Recollections(Sequence[Recollection]):
         return self.found[index]
 
     def _repr_html_(self) -> str:
-        rows = [(f"{f.score:.3f}", f"{f.at:%Y-%m-%d}", f.message.name or f.message.role, f.text, f.why) for f in self]
+        rows = [(f"{f.score:.3f}", f"{f.at:%Y-%m-%d}", f.who, f.text, f.why) for f in self]
         skipped = "; ".join(f"{source} skipped: {why}" for source, why in self.skipped.items())
         return table(("score", "when", "who", "text", "why"), rows, skipped)
 
@@ -107,13 +142,30 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What a ``forget`` was asked for: a view, or one thing in it. It holds ids, never words."""
+
+    user_id: str | None = None
+    agent_id: str | None = None
+    run_id: str | None = None
+    across_users: bool = False
+    thread: UUID | None = None
+    message: str | None = None
+    fact: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a ``forget`` removed: counts per place, when, and a hash over them; and what it does not cover."""
+    """What a ``forget`` removed: counts per place, when, and a hash over them; and what it does not cover.
+
+    ``what`` names what is gone, so that it can be verified later that it is.
+    """
 
     counts: Mapping[str, int]
     at: dt.datetime
     digest: str
     not_covered: tuple[str, ...] = ()
+    what: Forgotten = field(default_factory=Forgotten)
 
     def _repr_html_(self) -> str:
         return table(("place", "removed"), self.counts.items(), f"forgotten {self.at:%Y-%m-%d %H:%M:%S}")

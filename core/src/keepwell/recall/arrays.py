@@ -24,10 +24,13 @@ def halves(*threads: UUID) -> Halves:
 
 @dataclass(frozen=True, slots=True)
 class MessageColumns:
-    """Messages, a row each: ``keys`` (n,), ``seqs`` (n,), times (n,) in seconds since 1970 UTC.
+    """Messages and versions of facts, a row each: ``keys`` (n,), ``seqs`` (n,), times (n,) in seconds since 1970 UTC.
 
-    ``threads`` (n, 2) holds each thread's key as two halves, see :func:`halves`. ``terms``
-    holds each message's analysed terms, separated by spaces, in order and with repeats.
+    A key above 0 is a message's, one below 0 is that of a fact's version. ``threads`` (n, 2) holds each thread's
+    key as two halves, see :func:`halves`; a fact has its id there and 0 as ``seq``, so it has no neighbours.
+    ``retired`` is when a fact's version ended, infinite while it stands and for messages. ``terms`` holds each
+    row's analysed terms, separated by spaces, in order and with repeats; ``actors`` who speaks (name or role) or,
+    of a fact, whom it is about; ``signals`` what :mod:`keepwell.recall.signals` found in the text.
     """
 
     keys: Ints
@@ -35,13 +38,16 @@ class MessageColumns:
     seqs: Ints
     created: Times
     recorded: Times
+    retired: Times
     terms: tuple[str, ...]
+    actors: tuple[str, ...]
+    signals: tuple[str, ...]
 
     @classmethod
     def empty(cls) -> MessageColumns:
         """Give columns without a row."""
         none, never = np.empty(0, np.int64), np.empty(0, np.float64)
-        return cls(none, np.empty((0, 2), np.uint64), none, never, never, ())
+        return cls(none, np.empty((0, 2), np.uint64), none, never, never, never, (), (), ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ def _line(item: Recollection, characters: int) -> str:
     words = " ".join(item.text.split())
     if len(words) > characters:
         words = words[: characters - 1] + "…"
-    who = " ".join((item.message.name or item.message.role).split())
+    who = " ".join(item.who.split())
     return f"- [{item.at:%Y-%m-%d}] {escape(who, quote=False)}: {escape(words, quote=False)}"
 
 

@@ -41,6 +41,8 @@ class Snapshot:
         self._allocate(len(delta.messages.keys))
         self._index: dict[int, int] = {}
         self._terms: list[str] = []
+        self.actors: list[str] = []
+        self.signals: list[str] = []
         self._postings = Postings()
         self.matrix: Floats = np.empty((0, 0), np.float32)
         self.vectors = 0
@@ -113,6 +115,7 @@ class Snapshot:
         self.seqs: Ints = np.zeros(room, np.int64)
         self.created: Times = np.zeros(room)
         self.recorded: Times = np.zeros(room)
+        self.retired: Times = np.zeros(room)
         self.lengths: Ints = np.zeros(room, np.int64)
         self.alive: Flags = np.zeros(room, np.bool_)
         self._before: Ints = np.full(room, -1, np.int64)
@@ -147,11 +150,13 @@ class Snapshot:
         self._make_room(stop)
         rows = slice(start, stop)
         self.keys[rows], self.threads[rows], self.seqs[rows] = new.keys, new.threads, new.seqs
-        self.created[rows], self.recorded[rows] = new.created, new.recorded
+        self.created[rows], self.recorded[rows], self.retired[rows] = new.created, new.recorded, new.retired
         self.alive[rows] = True
         self.size = stop
         self._index.update(zip(new.keys.tolist(), range(start, stop), strict=True))
         self._terms.extend(new.terms)
+        self.actors.extend(new.actors)
+        self.signals.extend(new.signals)
         self.lengths[rows] = self._postings.add(new.terms, start)
         self._length += int(self.lengths[rows].sum())
         self._link_new(start, stop)
@@ -160,7 +165,7 @@ class Snapshot:
         if size <= len(self.keys):
             return
         room = int(size * _GROWTH) + 16
-        for name in ("keys", "threads", "seqs", "created", "recorded", "lengths", "alive", "_before", "_after"):
+        for name in ("keys", "threads", "seqs", "created", "recorded", "retired", "lengths", "alive", "_before", "_after"):
             old = getattr(self, name)
             fresh = np.zeros((room, *old.shape[1:]), old.dtype)
             fresh[: self.size] = old[: self.size]
@@ -236,7 +241,10 @@ class Snapshot:
             self.seqs[rows],
             self.created[rows],
             self.recorded[rows],
+            self.retired[rows],
             tuple(self._terms[row] for row in rows.tolist()),
+            tuple(self.actors[row] for row in rows.tolist()),
+            tuple(self.signals[row] for row in rows.tolist()),
         )
         vectors = VectorColumns(self.keys[place[kept]], self.matrix[: self.vectors][kept])
         return Delta(full=True, mark=self.mark, messages=messages, vectors=vectors, active=self.active)

@@ -51,11 +51,23 @@ class Appended:
 
 
 @dataclass(frozen=True, slots=True)
+class Forming:
+    """When appended messages are due to be formed: after a pause of so many seconds, or at once with ``every``.
+
+    ``every``: so many messages not formed yet end the pause. A ``pause`` of None: never (the watermark passes them).
+    """
+
+    pause: float | None = 30.0
+    every: int = 20
+
+
+@dataclass(frozen=True, slots=True)
 class AppendMessages(Write[Appended]):
     """Put messages at the end of a thread, in order; make the thread where it is not there yet.
 
     A message whose id and content are there already is left as it is; one with a known id and other content
-    replaces the old version in its place. ``terms`` has the analysed terms of each message. With
+    replaces the old version in its place, and is to be formed again. ``terms`` has the analysed terms of each
+    message, ``signals`` its signals (none where empty). With
     ``idempotency_key``, the same append again gives the first answer; another one under that key raises
     :class:`~keepwell.errors.IdempotencyConflict`.
     """
@@ -65,6 +77,8 @@ class AppendMessages(Write[Appended]):
     messages: tuple[Message, ...]
     terms: tuple[str, ...]
     idempotency_key: str | None = None
+    signals: tuple[str, ...] = ()
+    forming: Forming = Forming()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +89,15 @@ class ReplaceMessage(Write[Appended]):
     thread: str
     message: Message
     terms: str
+    signals: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteMessages(Write[int]):
-    """Delete messages by id, with their versions, postings and vectors; the answer counts those that were there."""
+    """Delete messages by id, with their versions, postings and vectors; the answer counts those that were there.
+
+    Facts that rest on them go as they go when the message is forgotten, see :class:`Forget`.
+    """
 
     owner: Owner
     thread: str
@@ -121,7 +139,11 @@ class CloneThread(Write[Thread]):
 
 @dataclass(frozen=True, slots=True)
 class MoveThread(Write[Thread]):
-    """Give a thread, with all that hangs on it, to another owner, who must not have one of that id."""
+    """Give a thread, with all that hangs on it, to another owner, who must not have one of that id.
+
+    Facts whose messages all lie in it go with it, their history too (one whose key or statement the other owner
+    has already is removed). Facts that rest on other messages as well stay and are re-opened without it.
+    """
 
     owner: Owner
     thread: str
@@ -130,11 +152,21 @@ class MoveThread(Write[Thread]):
 
 @dataclass(frozen=True, slots=True)
 class Forget(Write[Receipt]):
-    """Remove a whole scope, or one thread of it (by key), or one message of that thread (by id)."""
+    """Remove a whole scope, or one thread of it (by key), one message of that thread (by id), or one fact.
+
+    With a message go all facts (every version, history, vectors) any version of which rests on it, and what was
+    formed from those; the other messages that they rest on are to be formed again, so that what still stands is
+    learned anew. With a fact go its versions and history and what was formed from it; ``everywhere``: also the
+    messages it rests on. ``reject`` are hashes of statements that nobody covered by the scope may learn again.
+    A scope's rejections go with it, except those of ``reject``.
+    """
 
     scope: Scope
     thread: UUID | None = None
     message: str | None = None
+    fact: UUID | None = None
+    everywhere: bool = False
+    reject: tuple[bytes, ...] = ()
 
 
 # --- conversations: reads
@@ -269,7 +301,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class FetchMessages(Read[dict[int, Found]]):
-    """Messages of the scope by key, with neighbours; a key that is gone has no entry.
+    """Messages of the scope by (positive) key, with neighbours; a key that is gone has no entry.
 
     ``standby`` asks the read-only server where there is one, and otherwise fails as the store that is away does.
     """

@@ -49,8 +49,7 @@ class Answered:
 
 def shown(item: Recollection) -> Shown:
     """Give a recollection as it is shown."""
-    who = item.message.name or item.message.role
-    return Shown(item.message.id, item.score, f"{item.at:%Y-%m-%d}", who, item.text, item.why)
+    return Shown(item.id, item.score, f"{item.at:%Y-%m-%d}", item.who, item.text, item.why)
 
 
 class Stage:

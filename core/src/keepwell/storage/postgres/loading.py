@@ -121,8 +121,17 @@ def _messages(row: Sequence[Any]) -> MessageColumns:
     keys, threads, seqs, created, recorded, terms = row
     if keys is None:
         return MessageColumns.empty()
+    count = len(terms.split("\n"))
     return MessageColumns(
-        _ints(keys), _halves(threads), _ints(seqs), _times(created), _times(recorded), tuple(terms.split("\n"))
+        _ints(keys),
+        _halves(threads),
+        _ints(seqs),
+        _times(created),
+        _times(recorded),
+        np.full(count, np.inf),
+        tuple(terms.split("\n")),
+        ("",) * count,
+        ("",) * count,
     )
 
 

@@ -55,7 +55,10 @@ def message_columns(items: Iterable[Item]) -> MessageColumns:
         seqs=np.array([row.seq for row in rows], np.int64),
         created=np.array([row.created.timestamp() for row in rows], np.float64),
         recorded=np.array([row.recorded.timestamp() for row in rows], np.float64),
+        retired=np.full(len(rows), np.inf),
         terms=tuple(row.terms for row in rows),
+        actors=("",) * len(rows),
+        signals=("",) * len(rows),
     )
 
 

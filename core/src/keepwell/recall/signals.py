@@ -1,0 +1,148 @@
+"""What a text says of itself beside its terms, for the ranking: made once at the append, read in bulk at each load.
+
+Signals are short ASCII text: eleven characters, each a small number from ``0`` up, then the times that the text
+names, a word each:
+
+======= ==========================================================================
+place   number
+======= ==========================================================================
+0       version of this form (1)
+1       share of characters in sentences that end in ``?``, 0 to 40
+2       1 where the text ends in ``?``
+3       words that tell a time (yesterday, Friday, ago, March, 2023), up to 9
+4       capitalised names inside a sentence and quoted titles, up to 9
+5       I, my, me, we, our, us, up to 9
+6       you, your, up to 9
+7       numbers, up to 9
+8       length: three for each doubling of the characters, up to 40
+9       words of wish and rule (always, never, prefer, favourite, remember), up to 9
+10      1 where it has code, a list or a heading
+======= ==========================================================================
+
+Times, relative to when the text was said: ``r-7:-1`` (the days from a week before to the day before), ``d0329``
+(29 March), ``d20240329``, ``m03``, ``m202403``, ``y2024``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keepwell.recall.temporal import TIME_WORDS, times_of
+
+VERSION = "1"
+WIDTH = 11
+MAX_CHARACTERS = 4_000
+"""A longer text speaks for itself by its beginning: the rest costs time at each append and changes little."""
+_MANY = 9
+_WORD = re.compile(r"[a-z]+|\d+")
+_SENTENCE = re.compile(r"[^.!?\n]+[.!?\n]*")
+_NAME = re.compile(r"[a-z0-9,;:)] ([A-Z][^\W\d_]+)|[\"\u201c]([^\"\u201c\u201d\n]{3,60})[\"\u201d]")
+_WISHES = frozenset(
+    "always never prefer preferred preference prefers favorite favourite remember ensure instead avoid rule want"
+    " wants hate love".split()
+)
+_MARKUP = re.compile(r"```|^\s*(?:[-*#]|\d+\.)\s", re.MULTILINE)
+
+
+def signals(text: str) -> str:
+    """Give the signals of a text, in the form that the module describes; ``''`` where it has no word.
+
+    Example:
+        >>> signals("Where shall we go on Friday?")[:4]
+        '1X11'
+    """
+    text = text[:MAX_CHARACTERS].rstrip()
+    low = text.lower()
+    words = _WORD.findall(low)
+    if not words:
+        return ""
+    distinct = set(words)
+    timed = not TIME_WORDS.isdisjoint(distinct)
+    figures = {word for word in distinct if word.isdigit()}
+    head = (
+        _asking(text) if "?" in text else 0,
+        text[-1] == "?",
+        _count(words, TIME_WORDS & distinct) if timed else 0,
+        len(_NAME.findall(text)),
+        words.count("i") + words.count("my") + words.count("me") + words.count("we") + words.count("our"),
+        words.count("you") + words.count("your"),
+        _count(words, figures) if figures else 0,
+        min(40, round(3 * math.log2(1 + len(text)))),
+        0 if _WISHES.isdisjoint(distinct) else _count(words, _WISHES & distinct),
+        _MARKUP.search(text) is not None,
+    )
+    digits = "".join([chr(48 + (n if place in _FREE else min(_MANY, n))) for place, n in enumerate(head)])
+    return " ".join((VERSION + digits, *times_of(low, text, distinct)))
+
+
+_FREE = frozenset((0, 7))
+"""Places among the numbers that may exceed nine."""
+
+
+def actor(role: str, name: str | None) -> str:
+    """Give who speaks, as the ranking reads it: a person's name, else the role, or the role and the name.
+
+    Example:
+        >>> actor("user", "Ada"), actor("user", None), actor("assistant", "Max")
+        ('Ada', 'user', 'assistant Max')
+    """
+    if not name:
+        return role
+    return name if role == "user" else f"{role} {name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """The signals of many texts as columns (n,); ``named`` has the times that a row names, for the few that do."""
+
+    asking: NDArray[np.float32]
+    ends_asking: NDArray[np.bool_]
+    times: NDArray[np.uint8]
+    names: NDArray[np.uint8]
+    first_person: NDArray[np.uint8]
+    second_person: NDArray[np.uint8]
+    numbers: NDArray[np.uint8]
+    length: NDArray[np.float32]
+    wishes: NDArray[np.uint8]
+    markup: NDArray[np.bool_]
+
+
+def read_signals(rows: Sequence[str]) -> Signals:
+    """Give the columns of signals; a row without any, or of a version that is not known, has zeros."""
+    known = [row[:WIDTH] if row[:1] == VERSION else "" for row in rows]
+    packed = np.array(known, f"S{WIDTH}") if known else np.empty(0, f"S{WIDTH}")
+    cells = packed.view(np.uint8).reshape(len(known), WIDTH).astype(np.int16) - ord("0")
+    cells = np.maximum(cells, 0).astype(np.uint8)
+    return Signals(
+        cells[:, 1].astype(np.float32) / 40,
+        cells[:, 2] > 0,
+        cells[:, 3],
+        cells[:, 4],
+        cells[:, 5],
+        cells[:, 6],
+        cells[:, 7],
+        np.exp2(cells[:, 8].astype(np.float32) / 3) - 1,
+        cells[:, 9],
+        cells[:, 10] > 0,
+    )
+
+
+def named_times(row: str) -> list[str]:
+    """Give the times that a text names, as its signals have them."""
+    return row[WIDTH:].split() if row[:1] == VERSION else []
+
+
+def _asking(text: str) -> int:
+    """Give the share of characters in sentences that end in ``?``, in fortieths."""
+    asked = sum(len(sentence) for sentence in _SENTENCE.findall(text) if sentence.rstrip().endswith("?"))
+    return min(40, round(40 * asked / len(text)))
+
+
+def _count(words: list[str], wanted: frozenset[str] | set[str]) -> int:
+    return sum(word in wanted for word in words)
