@@ -29,6 +29,7 @@
     ├── EmbeddingError
     │   ├── EmbedderMismatch                the store's vectors are of another model
     │   └── EmbedderFailed                  the model raised or answered nonsense
+    ├── RerankerFailed                      the reranker raised or answered nonsense
     ├── LanguageModelError
     │   ├── NoLanguageModel                 something was asked that needs a model, and there is none
     │   ├── LanguageModelFailed             the model raised, or does not answer
@@ -154,6 +155,10 @@ class EmbedderMismatch(EmbeddingError):
 
 class EmbedderFailed(EmbeddingError):
     """The embedding model raised, or answered nonsense."""
+
+
+class RerankerFailed(KeepwellError):
+    """The reranker raised, or answered nonsense."""
 
 
 class LanguageModelError(KeepwellError):
