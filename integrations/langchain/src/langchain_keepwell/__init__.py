@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from langchain_keepwell.history import KeepwellChatMessageHistory
     from langchain_keepwell.messages import to_langchain, to_message
+    from langchain_keepwell.middleware import KeepwellMiddleware
     from langchain_keepwell.retriever import KeepwellRetriever
 
-__all__ = ["KeepwellChatMessageHistory", "KeepwellRetriever", "to_langchain", "to_message"]
+__all__ = ["KeepwellChatMessageHistory", "KeepwellMiddleware", "KeepwellRetriever", "to_langchain", "to_message"]
 
 _HOMES = {
     "KeepwellChatMessageHistory": "history",
+    "KeepwellMiddleware": "middleware",
     "KeepwellRetriever": "retriever",
     "to_langchain": "messages",
     "to_message": "messages",
