@@ -13,13 +13,36 @@ if TYPE_CHECKING:
     from langchain_keepwell.messages import to_langchain, to_message
     from langchain_keepwell.middleware import KeepwellMiddleware
     from langchain_keepwell.retriever import KeepwellRetriever
+    from langchain_keepwell.tools import (
+        create_forget_memory_tool,
+        create_manage_memory_tool,
+        create_memory_history_tool,
+        create_search_memory_tool,
+        memory_tools,
+    )
 
-__all__ = ["KeepwellChatMessageHistory", "KeepwellMiddleware", "KeepwellRetriever", "to_langchain", "to_message"]
+__all__ = [
+    "KeepwellChatMessageHistory",
+    "KeepwellMiddleware",
+    "KeepwellRetriever",
+    "create_forget_memory_tool",
+    "create_manage_memory_tool",
+    "create_memory_history_tool",
+    "create_search_memory_tool",
+    "memory_tools",
+    "to_langchain",
+    "to_message",
+]
 
 _HOMES = {
     "KeepwellChatMessageHistory": "history",
     "KeepwellMiddleware": "middleware",
     "KeepwellRetriever": "retriever",
+    "create_forget_memory_tool": "tools",
+    "create_manage_memory_tool": "tools",
+    "create_memory_history_tool": "tools",
+    "create_search_memory_tool": "tools",
+    "memory_tools": "tools",
     "to_langchain": "messages",
     "to_message": "messages",
 }
