@@ -62,6 +62,9 @@ class KeepwellMiddleware(AgentMiddleware[KeepwellState, Any, Any]):
         name: what the middleware is called in the graph; two in one agent need two names.
 
     Example:
+        >>> from langchain.agents import create_agent
+        >>> from langchain_core.language_models import GenericFakeChatModel
+        >>> model = GenericFakeChatModel(messages=iter(["Noted."]))
         >>> agent = create_agent(model, middleware=[KeepwellMiddleware(memory)])
         >>> said = {"messages": [{"role": "user", "content": "I can't eat peanuts."}]}
         >>> _ = agent.invoke(said, {"configurable": {"thread_id": "holiday", "user_id": "ada"}})
