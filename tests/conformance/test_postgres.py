@@ -81,3 +81,59 @@ class TestTransactions(OnPostgres, suite.TransactionsConformance):
 
 class TestRaces(OnPostgres, suite.RacesConformance):
     """Races on PostgreSQL."""
+
+
+class TestFacts(OnPostgres, suite.FactsConformance):
+    """Facts in PostgreSQL."""
+
+
+class TestRejections(OnPostgres, suite.RejectionsConformance):
+    """Rejections in PostgreSQL."""
+
+
+class TestSources(OnPostgres, suite.SourcesConformance):
+    """What facts rest on in PostgreSQL."""
+
+
+class TestFactLists(OnPostgres, suite.FactListsConformance):
+    """Lists of facts in PostgreSQL."""
+
+
+class TestHistory(OnPostgres, suite.HistoryConformance):
+    """History in PostgreSQL."""
+
+
+class TestFactImports(OnPostgres, suite.FactImportsConformance):
+    """History that comes from elsewhere in PostgreSQL."""
+
+
+class TestFactForgetting(OnPostgres, suite.FactForgettingConformance):
+    """Forgetting facts in PostgreSQL."""
+
+
+class TestFactMoving(OnPostgres, suite.FactMovingConformance):
+    """Facts of moved threads in PostgreSQL."""
+
+
+class TestFactLoading(OnPostgres, suite.FactLoadingConformance):
+    """Facts that a recall loads in PostgreSQL."""
+
+
+class TestFactRaces(OnPostgres, suite.FactRacesConformance):
+    """Races for facts in PostgreSQL."""
+
+
+class TestFormation(OnPostgres, suite.FormationConformance):
+    """The queue of formation in PostgreSQL."""
+
+
+class TestDueWork(OnPostgres, suite.DueWorkConformance):
+    """Due work in PostgreSQL."""
+
+
+class TestRetention(OnPostgres, suite.RetentionConformance):
+    """Retention in PostgreSQL."""
+
+
+class TestLikeness(OnPostgres, suite.LikenessConformance):
+    """Any history in PostgreSQL."""

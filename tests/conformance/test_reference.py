@@ -71,3 +71,59 @@ class TestTransactions(OnReference, suite.TransactionsConformance):
 
 class TestRaces(OnReference, suite.RacesConformance):
     """Races on the reference store."""
+
+
+class TestFacts(OnReference, suite.FactsConformance):
+    """Facts in the reference store."""
+
+
+class TestRejections(OnReference, suite.RejectionsConformance):
+    """Rejections in the reference store."""
+
+
+class TestSources(OnReference, suite.SourcesConformance):
+    """What facts rest on in the reference store."""
+
+
+class TestFactLists(OnReference, suite.FactListsConformance):
+    """Lists of facts in the reference store."""
+
+
+class TestHistory(OnReference, suite.HistoryConformance):
+    """History in the reference store."""
+
+
+class TestFactImports(OnReference, suite.FactImportsConformance):
+    """History that comes from elsewhere in the reference store."""
+
+
+class TestFactForgetting(OnReference, suite.FactForgettingConformance):
+    """Forgetting facts in the reference store."""
+
+
+class TestFactMoving(OnReference, suite.FactMovingConformance):
+    """Facts of moved threads in the reference store."""
+
+
+class TestFactLoading(OnReference, suite.FactLoadingConformance):
+    """Facts that a recall loads in the reference store."""
+
+
+class TestFactRaces(OnReference, suite.FactRacesConformance):
+    """Races for facts in the reference store."""
+
+
+class TestFormation(OnReference, suite.FormationConformance):
+    """The queue of formation in the reference store."""
+
+
+class TestDueWork(OnReference, suite.DueWorkConformance):
+    """Due work in the reference store."""
+
+
+class TestRetention(OnReference, suite.RetentionConformance):
+    """Retention in the reference store."""
+
+
+class TestLikeness(OnReference, suite.LikenessConformance):
+    """Any history in the reference store."""

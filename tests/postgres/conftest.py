@@ -11,9 +11,11 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from keepwell import Memory
+from keepwell.storage.base import Record
 from keepwell.storage.postgres import PoolOptions, PostgresStore
 from keepwell.storage.postgres.embedded import EmbeddedServer
 from keepwell.storage.postgres.record import PostgresRecord
+from keepwell.testing import ReferenceStore
 
 
 @pytest.fixture(scope="session")
@@ -85,3 +87,12 @@ def connect(dsn: str) -> Iterator[Callable[..., psycopg.Connection]]:
     """Give a function that connects to the shared database as an application would, beside any store."""
     with ExitStack() as stack:
         yield lambda **options: stack.enter_context(closing(psycopg.connect(dsn, **options)))
+
+
+@pytest.fixture(params=["reference", "postgres"])
+def kept(request: pytest.FixtureRequest) -> Record:
+    """Give an empty record, of either kind: what works with one has to work with the other."""
+    if request.param == "reference":
+        return ReferenceStore().record("t")
+    given: Record = request.getfixturevalue("record")
+    return given

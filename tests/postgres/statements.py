@@ -19,6 +19,9 @@ from keepwell.storage.base import OpenSpace, PostTerms, ReadStatus
 from keepwell.storage.postgres.queries import Names, blocks, statement
 from keepwell.storage.postgres.runner import FloatArray, _Cursor
 
+from .fact_statements import FactKeys, fact_parameters, furnish_facts, unknown_facts
+from .forming_statements import forming_parameters, furnish_forming
+
 NAMES = Names("keepwell", "public")
 ADA = Scope("ada")
 DIMENSION = 64
@@ -42,11 +45,12 @@ class Keys:
     messages: list[int]
     space: int
     other_space: int
+    facts: FactKeys
 
 
 def unknown() -> Keys:
     """Give keys that nothing has."""
-    return Keys(uuid4(), uuid4(), 2**60, [2**60], 2**30, 2**30 + 1)
+    return Keys(uuid4(), uuid4(), 2**60, [2**60], 2**30, 2**30 + 1, unknown_facts())
 
 
 def furnish(memory: Memory, admin: psycopg.Connection[Any]) -> Keys:
@@ -71,9 +75,11 @@ def furnish(memory: Memory, admin: psycopg.Connection[Any]) -> Keys:
     threads = dict(admin.execute("select id, key from keepwell.thread where tenant = %s", [memory.tenant]).fetchall())
     rows = admin.execute("select id, key from keepwell.message where thread = %s", [threads["t"]]).fetchall()
     messages = dict(rows)
+    furnish_forming(memory._engine.record, admin, memory.tenant, threads["t"])
+    facts = furnish_facts(memory._engine.record, admin, memory.tenant, messages["m0"], threads["empty"])
     space = memory._engine.space()
     assert space is not None
-    return Keys(threads["t"], threads["empty"], messages["m0"], sorted(messages.values()), space.key, other.key)
+    return Keys(threads["t"], threads["empty"], messages["m0"], sorted(messages.values()), space.key, other.key, facts)
 
 
 def parameters(name: str, tenant: str, keys: Keys) -> dict[str, Any]:
@@ -87,7 +93,7 @@ def parameters(name: str, tenant: str, keys: Keys) -> dict[str, Any]:
         "threads": [keys.thread], "source": keys.thread, "message": keys.message, "messages": keys.messages[:1],
         "body": '{"role":"user","text":"new"}', "native": None, "labels": '{"k":7}', "digest": b"\x07" * 16,
         "terms": "nut new", "created_at": now, "length": 2, "count": 1, "posted_to": 0,
-        "batch": '[{"n":1,"id":"new","body":"{}","native":null,"labels":null,"digest":"07","terms":"nut",'
+        "batch": '[{"n":1,"id":"new","body":"{}","native":null,"labels":null,"digest":"07","terms":"nut","actor":"user",'
                  '"created_at":"2024-01-01T00:00:00+00:00"}]',
         "title": "title", "metadata": '{"k":7}', "where": "{}", "at": None, "limit": 100, "width": 264, "newest": 20,
         "after": 0, "before": 100, "since": None, "until": None, "as_of": None, "neighbours": 1, "within": None,
@@ -96,7 +102,8 @@ def parameters(name: str, tenant: str, keys: Keys) -> dict[str, Any]:
         "newer": "0", "running": [], "verb": "append", "request": "key", "answer": "{}", "age": dt.timedelta(),
     }  # fmt: skip
     special: dict[str, dict[str, Any]] = {
-        "replace": {"digest": "07" * 16},
+        **fact_parameters(keys.facts, keys.space, keys.thread, keys.empty, zero),
+        **forming_parameters(keys.messages[:1], keys.empty),
         "clone_thread": {"until": 100, "key": keys.empty},
         "create_thread": {"thread": "fresh"},
         "claim_request": {"request": "fresh"},
@@ -120,12 +127,14 @@ def parameters(name: str, tenant: str, keys: Keys) -> dict[str, Any]:
 def run(connection: psycopg.Connection[Any], name: str, tenant: str, keys: Keys) -> list[tuple[Any, ...]]:
     """Run a statement (and what comes before it in its plan) and give its rows, or how many it changed.
 
-    Of loadings the first three cells are left out: transaction, server and clock.
+    Of loadings the first three cells are left out: transaction, server and clock; of what is rejected the clock.
     """
     for before in PRELUDES.get(name, ()):
         _Cursor(connection).execute(statement(before, NAMES, ADA), parameters(before, tenant, keys))
     cursor = _Cursor(connection).execute(statement(name, NAMES, ADA), parameters(name, tenant, keys))
     rows = cursor.fetchall() if cursor.description else [(cursor.rowcount,)]
+    if name == "rejected":
+        return [row[1:] for row in rows]
     return [row[3:] for row in rows] if name.startswith("load_") else rows
 
 

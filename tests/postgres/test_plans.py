@@ -196,7 +196,7 @@ def test_what_hangs_on_messages_is_reached_by_key(crowd: str, name: str) -> None
             assert rows is not None
             thread, message, count = rows
             given = {
-                "tenant": tenant, **BOB._asdict(), "threads": [thread], "ids": None, "message": message, "key": thread,
+                "tenant": tenant, **BOB._asdict(), "threads": [thread], "ids": None, "keys": None, "message": message, "key": thread,
                 "to_user_id": "zed", "to_agent_id": "", "to_run_id": "",
             }  # fmt: skip
             plan = explain(connection, name, given, Scope("bob"), ", analyze")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import itertools
+import json
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,15 +13,18 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from keepwell import Memory, Message, ScopedMemory
-from keepwell.models import Owner, Recollections, Scope
+from keepwell import Change, Memory, Message, ScopedMemory
+from keepwell.errors import FactNotFound
+from keepwell.models import Kind, Owner, Recollections, Scope
 from keepwell.storage.base import FetchMessages, LoadScope, MatchMetadata
+from keepwell.storage.facts import FetchFacts, MessageKeys, RawSources, ReadHistory
 
 HOSTILE = (
     "ada", "Ada", "ada ", " ada", "%", "_", "a%", "ad_", "*", "'", "''", '"', "' or 1=1 --", "'; drop table message; --",
     "\\", "\\'", "$1", "%s", "%(tenant)s", "{schema}", "{}", "@wall(m)", "@gate", "NULL", "null", "0", "-1", "true",
     "é", "e\u0301", "ß", "ss", "İ", "аda", "日本", "🙂", "\u202eada", "\ufeffada", "\u200b.", "a\nb", "a\tb", "ada\x7f",
 )  # fmt: skip
+KINDS: tuple[Kind, ...] = ("message",)
 START = dt.datetime(2024, 5, 17, tzinfo=dt.UTC)
 _ids = st.one_of(
     st.sampled_from(HOSTILE),
@@ -42,6 +47,11 @@ class Said:
     def message(self) -> Message:
         """What is appended: every message has the word ``secret``."""
         return Message.user(f"secret {self.number}", id=self.ident, metadata={"k": self.label}, created_at=self.at)
+
+    @property
+    def fact(self) -> str:
+        """What is held to be true because of it."""
+        return f"fact of {self.number}"
 
     @property
     def at(self) -> dt.datetime:
@@ -88,10 +98,13 @@ def check_everything(world: World, dsn: str, pool_size: int) -> None:
     ):
         memories = (left, right)
         for said in world.said:
-            scope_of(memories[said.tenant], said.owner).thread(said.thread).append(said.message)
+            view = scope_of(memories[said.tenant], said.owner)
+            kept = view.thread(said.thread).append(said.message)
+            view.remember(said.fact, key=f"{said.number} {said.ident}", kind=said.label, sources=kept)
         for (tenant, memory), scope in itertools.product(enumerate(memories), world.scopes):
             _Look(world, tenant, memory, scope).at_everything()
         _look_at_keys(world, memories)
+        _look_at_facts(world, memories)
         _forget(world, memories)
 
 
@@ -123,6 +136,7 @@ class _Look:
             self.memory._engine.cache.clear()
             self.memory._engine.cache.budget = budget
             self.by_recall()
+        self.at_facts()
         if any(self.scope.owner):
             for ident in self.world.ids:
                 self.at_thread(ident)
@@ -139,17 +153,39 @@ class _Look:
         assert len(found) == len(expected)
         assert set(found) == expected
 
+    def at_facts(self) -> None:
+        expected = sorted(said.fact for said in self.visible)
+        assert sorted(fact.text for fact in self.view.facts(limit=1000)) == expected
+        assert sorted(fact.text for fact in self.view.facts(limit=1000, as_of=dt.datetime.now(dt.UTC))) == expected
+        assert sorted(fact.text for fact in self.view.diff(START).added) == expected
+        assert sorted(_after(change) for change in self.view.history(limit=1000)) == expected
+        for ident in self.world.ids:
+            labelled = sorted(said.fact for said in self.visible if said.label == ident)
+            assert sorted(fact.text for fact in self.view.facts(kind=ident, limit=1000)) == labelled
+        for budget in (2**28, 0):
+            self.memory._engine.cache.clear()
+            self.memory._engine.cache.budget = budget
+            found = self.view.recall("fact", kinds=("fact",), limit=1000)
+            assert sorted(one.text for one in found) == expected
+            assert sorted(one.fact.text for one in found) == expected
+        file = io.StringIO()
+        told = self.view.export(file)
+        assert (told.facts, told.messages) == (len(expected), len(expected))
+        lines = [json.loads(line) for line in file.getvalue().splitlines()]
+        assert sorted(line["text"] for line in lines if line["is"] == "fact") == expected
+        assert len(self.view.rejections()) == 0
+
     def by_recall(self) -> None:
         middle = START + dt.timedelta(minutes=len(self.world.said) / 2)
-        self.same(self.view.recall("secret", limit=1000, neighbours=3), self.visible)
-        since = self.view.recall("secret", limit=1000, since=middle, neighbours=0)
+        self.same(self.view.recall("secret", kinds=KINDS, limit=1000, neighbours=3), self.visible)
+        since = self.view.recall("secret", kinds=KINDS, limit=1000, since=middle, neighbours=0)
         self.same(since, [said for said in self.visible if said.at >= middle])
-        until = self.view.recall("secret", limit=1000, until=middle, neighbours=0)
+        until = self.view.recall("secret", kinds=KINDS, limit=1000, until=middle, neighbours=0)
         self.same(until, [said for said in self.visible if said.at < middle])
         for ident in self.world.ids:
             labelled = [said for said in self.visible if said.label == ident]
-            self.same(self.view.recall("secret", limit=1000, where={"k": ident}, neighbours=0), labelled)
-            self.same(self.view.recall("secret", limit=1000, where={ident: ident}, neighbours=0), [])
+            self.same(self.view.recall("secret", kinds=KINDS, limit=1000, where={"k": ident}, neighbours=0), labelled)
+            self.same(self.view.recall("secret", kinds=KINDS, limit=1000, where={ident: ident}, neighbours=0), [])
 
     def same(self, found: Recollections, expected: list[Said]) -> None:
         """Check that all of these came, and that their neighbours are of their own threads."""
@@ -171,10 +207,45 @@ class _Look:
             assert _numbers(chat.around(said.ident, before=0, after=0)) == [said.number]
         known = chat.info()
         assert (known is None) == (not expected)
-        self.same(chat.recall("secret", limit=1000), [s for s in self.mine if s.thread == ident])
+        self.same(chat.recall("secret", limit=1000, kinds=KINDS), [s for s in self.mine if s.thread == ident])
         context = chat.context("secret", last=2, limit=1000, exclude=["%"])
         assert _numbers(context.messages) == expected[-2:]
-        assert set(_numbers(item.message for item in context.recollections)) <= {s.number for s in self.visible}
+        shown = [item for item in context.recollections if item.kind == "message"]
+        assert set(_numbers(item.message for item in shown)) <= {s.number for s in self.visible}
+        facts = {item.text for item in context.recollections if item.kind == "fact"}
+        assert facts <= {said.fact for said in self.visible}
+
+
+def _after(change: Change) -> str:
+    return "" if change.after is None else change.after.text
+
+
+def _look_at_facts(world: World, memories: tuple[Memory, Memory]) -> None:
+    """Hold up every fact and change of both tenants to every scope of each."""
+    everyone = Scope(across_users=True)
+    facts = [(n, fact) for n, m in enumerate(memories) for fact in ScopedMemory(m, everyone).facts(limit=1000)]
+    changes = [(n, one) for n, m in enumerate(memories) for one in ScopedMemory(m, everyone).history(limit=1000)]
+    for (tenant, memory), scope in itertools.product(enumerate(memories), world.scopes):
+        view, record = ScopedMemory(memory, scope), memory._engine.record
+        for of, fact in facts:
+            if of == tenant and scope.covers(fact.owner):
+                assert view.fact(fact.id) == fact
+                assert [quote.owner for quote in view.sources(fact).quotes] == [fact.owner]
+                continue
+            for verb in (view.fact, view.sources, view.restore, view.retract, view.forget):
+                try:
+                    verb(fact if verb == view.forget else fact.id)  # type: ignore[operator]  # one of several verbs
+                except FactNotFound:
+                    continue
+                raise AssertionError(f"{verb} reached a fact of somebody else")
+            assert len(view.history(fact.id)) == 0
+        seen = [(of, one) for of, one in changes if of == tenant and scope.covers(one.owner)]
+        ids = tuple(one.id for _, one in changes)
+        assert len(record.read(ReadHistory(scope, ids=ids, limit=1000))) == len(seen)
+        raw = record.read(RawSources(scope, tuple(fact.id for _, fact in facts)))
+        assert len(raw) == len(seen)
+        named = tuple((None, ident) for ident in world.ids)
+        assert len(record.read(MessageKeys(scope, named))) == len(world.of(tenant, scope))
 
 
 def _look_at_keys(world: World, memories: tuple[Memory, Memory]) -> None:
@@ -190,9 +261,11 @@ def _look_at_keys(world: World, memories: tuple[Memory, Memory]) -> None:
             assert (found is not None) == (of == tenant and scope.covers(thread.owner))
             assert found is None or (found.owner, found.id) == (thread.owner, thread.id)
         visible = sorted(said.number for said in world.of(tenant, scope))
-        fetched = record.read(FetchMessages(scope, keys, 2)).values()
+        fetched = record.read(FetchMessages(scope, tuple(key for key in keys if key > 0), 2)).values()
         assert sorted(_numbers(found.message for found in fetched)) == visible
         assert set(_numbers(m for found in fetched for m in (*found.before, *found.after))) <= set(visible)
+        held = record.read(FetchFacts(scope, tuple(key for key in keys if key < 0))).values()
+        assert sorted(fact.text for fact in held) == sorted(said.fact for said in world.of(tenant, scope))
         assert len(record.read(MatchMetadata(scope, {}))) == sum(bool(said.label) for said in world.of(tenant, scope))
     for tenant, memory in enumerate(memories):
         status = memory.status().record
@@ -208,7 +281,7 @@ def _forget(world: World, memories: tuple[Memory, Memory]) -> None:
     assert ScopedMemory(memories[0], scope).forget().counts["messages"] == len(gone)
     for tenant, memory in enumerate(memories):
         left = [said for said in world.of(tenant, everyone) if said not in gone]
-        found = ScopedMemory(memory, everyone).recall("secret", limit=1000)
+        found = ScopedMemory(memory, everyone).recall("secret", kinds=KINDS, limit=1000)
         assert sorted(_numbers(item.message for item in found)) == sorted(said.number for said in left)
     for memory in memories:
         ScopedMemory(memory, everyone).forget()

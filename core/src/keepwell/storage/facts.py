@@ -3,6 +3,24 @@
 Keys, reconciliation and leases are per owner; watermarks are per thread. An operation that changes facts holds
 the owner's row, settles its edits by :func:`keepwell.formation.settle.settle`, and writes facts, sources,
 postings, vectors, changes, tombstones and due work together or not at all.
+
+Where a fact's version stands beside messages (recall, metadata, vectors) its key is negative, ``created`` is
+:attr:`Fact.at <keepwell.models.Fact.at>`, and ``retired`` is 0 while it stands re-opened, so that no recall takes it.
+``Weigh`` and a scope's statistics count standing facts as messages. ``FindMissing`` gives messages by key and then
+standing facts: 1, 2, 3, -1, -2; its ``after`` goes by that order. ``FindCandidates`` gives only facts that stand and
+are not re-opened, and none where a thread is asked for.
+
+An owner's changes have instants in their order, none the same for two writes: what ``as_of`` such an instant gives is
+what stood after that write. ``before`` and ``after`` of a change are versions as the record has them now.
+
+Forgetting takes facts of any owner of the tenant that rest on what goes, and the decisions (NONE, DELETE) that name it
+among their sources. Messages that stay, and that a fact which goes rests on in any version, are
+to be formed again, and their threads are due; not so the messages of a fact that was itself forgotten: only those of
+facts formed from it that are not its own. ``everywhere`` removes the messages that the scope covers. The receipt's
+``what`` repeats the operation's fields.
+
+With a moved thread go the facts of its owner all of whose sources, in every version, go with it (messages of the
+thread, facts that go). Others that rest on what goes lose those sources, and are re-opened.
 """
 
 from __future__ import annotations
@@ -56,8 +74,9 @@ class Formed:
     """What a formation has read: the messages after the claim's watermark up to ``upto``, and those of ``again``.
 
     Applying it compares lease and watermark with the record; where they are not the claim's any more it raises
-    :class:`~keepwell.errors.LeaseLost` and writes nothing. ``due_at`` is cleared only where nothing came since.
-    ``finish`` gives the lease back.
+    :class:`~keepwell.errors.LeaseLost` and writes nothing, as where the thread is another owner's. ``due_at`` is
+    cleared only where no message is left to form. What was replaced since the claim is to be formed again, though
+    it is named here. ``finish`` gives the lease back.
     """
 
     claim: Claim
@@ -74,7 +93,14 @@ class ApplyEdits(Write[Changes]):
     the change's reason). ``view`` is the scope that speaks: a rejection binds every owner that it covers.
     With ``formed`` this is the end of a formation. ``done`` names due work that is finished by it, ``calls`` the
     model calls that led to it. Facts formed from a version that ends here are re-opened, or retracted where
-    nothing they rest on stands any more (changes of actor ``cascade`` whose ``cause`` is the change), in any owner.
+    nothing they rest on stands any more (changes of actor ``cascade`` whose ``cause`` is the change), in any owner:
+    those that name, when all edits are made, a version that does not stand any more. Re-opening is no change of
+    history; it leaves due work ``reform``. The answer has the changes of the cascade too, last. With ``done``, what is
+    made here is looked at in the same way: what it names may have ended while it was formed.
+
+    Every message and version that a draft names as a source must be there. Where one was forgotten meanwhile,
+    nothing is written: LeaseLost with ``formed``, otherwise MessageNotFound or FactNotFound. An idempotency key
+    stands for what the edits say, not for ``batch``, ids of changes or vectors.
     """
 
     owner: Owner
@@ -94,9 +120,13 @@ class ApplyEdits(Write[Changes]):
 class PutHistory(Write[dict[str, int]]):
     """Keep facts with all their versions, sources and changes as they were exported; counts what is new.
 
-    What is there already (by id and version) is left as it is; what was rejected here is not kept, and counted
-    under ``rejected``. ``hashes`` gives, per fact id, the keyed hashes of each version's statement. ``messages``
-    of sources are numbers of this store (the importer maps them). The facts are posted; their vectors are due.
+    What is there already (by id and version, or a change's id) is left as it is, except that it ends where a later
+    version comes. A fact that was rejected here is not kept, with all its versions, and counted under ``rejected``;
+    one whose key or statement another fact holds here neither, under ``held``. The other counts have the names of
+    places in receipts: ``facts``, ``fact_versions``, ``sources``, ``changes``. ``hashes`` gives, per fact id, the
+    keyed hashes of each version's statement. ``message`` of sources are numbers of this store (the importer maps
+    them); a source that is not here is left out. Everything becomes the owner's. Changes come oldest first. The
+    facts are posted; their vectors are due.
     """
 
     owner: Owner
@@ -110,7 +140,10 @@ class PutHistory(Write[dict[str, int]]):
 
 @dataclass(frozen=True, slots=True)
 class LiftRejections(Write[int]):
-    """Lift rejections by number (all of the scope where None), so that what they name may be learned again."""
+    """Lift rejections by number (all of the scope where None), so that what they name may be learned again.
+
+    A scope's rejections are those of views that see nothing which the scope does not see, see ListRejections.
+    """
 
     scope: Scope
     ids: tuple[int, ...] | None = None
@@ -119,6 +152,8 @@ class LiftRejections(Write[int]):
 @dataclass(frozen=True, slots=True)
 class SetPolicy(Write[Mapping[str, Any]]):
     """Merge an owner's (with ``thread``: that thread's) policy, key by key; None removes a key; gives the whole.
+
+    A claim's policy is its owner's with the thread's over it.
 
     Keys in use: ``instructions``, ``never`` (texts for the extraction), ``retention`` (days), ``tokens_per_day``,
     ``calls_per_day``.
@@ -137,7 +172,8 @@ class ListFacts(Read[Facts]):
     """One page of the scope's facts, newest first by when they were recorded; those that stand, unless told otherwise.
 
     ``as_of``: the versions that were held then. ``valid_at``: only what was true then, as far as dates are known.
-    ``versions``: every version. ``rests_on``: only facts that rest on this message or fact.
+    ``versions``: every version. ``rests_on``: only facts that rest on this message, or on this fact (in that version,
+    where it is not 0).
     """
 
     scope: Scope
@@ -165,7 +201,7 @@ class FetchFacts(Read[dict[int, Fact]]):
 
 @dataclass(frozen=True, slots=True)
 class ReadSources(Read[Sources]):
-    """What a fact of the scope rests on, in the version given (the newest where None)."""
+    """What a fact of the scope rests on, in the version given (the newest where None), as far as the scope sees it."""
 
     scope: Scope
     fact: UUID
@@ -174,7 +210,7 @@ class ReadSources(Read[Sources]):
 
 @dataclass(frozen=True, slots=True)
 class RawSources(Read[dict[tuple[UUID, int], tuple[Source, ...]]]):
-    """The sources of versions of facts, as they are kept; for exports and decisions."""
+    """The sources of versions of facts, as they are kept; for exports and decisions. Messages by number, then facts."""
 
     scope: Scope
     facts: tuple[UUID, ...]
@@ -199,7 +235,7 @@ class ReadHistory(Read[Changes]):
 
 @dataclass(frozen=True, slots=True)
 class ListRejections(Read[tuple[Rejection, ...]]):
-    """What views of the scope have rejected, newest first."""
+    """What views of the scope have rejected, newest first; one entry a hash."""
 
     scope: Scope
 
@@ -211,7 +247,11 @@ class ReadSecret(Read[bytes]):
 
 @dataclass(frozen=True, slots=True)
 class Remains(Read[dict[str, int]]):
-    """How much is there, place by place, of what a ``forget`` with the same fields removes; all 0 after it."""
+    """How much is there, place by place, of what a ``forget`` with the same fields removes; all 0 after it.
+
+    The places are those of its receipt: ``threads``, ``messages``, ``versions``, ``postings``, ``vectors``,
+    ``idempotency``, ``facts``, ``fact_versions``, ``changes``, ``sources``, ``rejections``, ``due``, ``model_calls``.
+    """
 
     scope: Scope
     thread: UUID | None = None
@@ -221,10 +261,13 @@ class Remains(Read[dict[str, int]]):
 
 @dataclass(frozen=True, slots=True)
 class MessageKeys(Read[dict[tuple[UUID, str], int]]):
-    """The numbers of messages in the store, by thread key and message id; for sources that a caller names."""
+    """The numbers of messages in the store, by thread key and message id; for sources that a caller names.
+
+    A thread of None: that id in every thread of the scope (a message does not know its thread).
+    """
 
     scope: Scope
-    messages: tuple[tuple[UUID, str], ...]
+    messages: tuple[tuple[UUID | None, str], ...]
 
 
 # --- formation: what is due, and who does it
@@ -235,7 +278,8 @@ class ClaimThread(Write["Claim | None"]):
     """Take a thread that is due (that one, where ``thread`` is given; ``early``: though its pause is not over).
 
     The owner's row is locked without waiting; it keeps the lease's number and its end. None where nothing is to be
-    done: no thread is due, its owner is leased by another, or it has nothing that is not formed.
+    done: no thread is due, its owner is leased by another, or it has nothing that is not formed. A back-off after a
+    failure is waited for, ``early`` or not (RetryParked ends it): so who claims until nothing comes gets to an end.
     """
 
     lease: dt.timedelta
@@ -265,7 +309,10 @@ class Unformed:
 
 @dataclass(frozen=True, slots=True)
 class ReadUnformed(Read[Unformed]):
-    """The claim's messages after its watermark (``limit`` at most), and those that are to be formed again."""
+    """The claim's messages after its watermark (``limit`` at most), and those that are to be formed again.
+
+    Parked ones are left out. ``before`` of them come from right before the first, as context.
+    """
 
     claim: Claim
     limit: int
@@ -277,7 +324,8 @@ class FailForming(Write[None]):
     """Give a claim back after a failure: the error and the next time are kept on the thread; attempts go up by one.
 
     With ``park`` those messages (numbers) are parked with the error and left out from now on, and attempts start
-    anew. Does nothing where the lease is another's meanwhile. ``calls`` were made all the same.
+    anew; the parking ends when the message is replaced. Does nothing where the lease is another's meanwhile, or was
+    given back. ``calls`` were made all the same.
     """
 
     claim: Claim
@@ -343,7 +391,8 @@ class PutDue(Write[None]):
 class TakeDue(Write[tuple[DueItem, ...]]):
     """Take up to ``limit`` items of these kinds that are due, and hide them for ``lease``.
 
-    Taking counts as an attempt. Who does not finish them (``ApplyEdits.done``, ``FinishDue``) sees them again.
+    Taking counts as an attempt. Who does not finish them (``ApplyEdits.done``, ``FinishDue``) sees them again. An
+    item is named by kind, owner and item, whatever its attempts.
     """
 
     kinds: tuple[DueKind, ...]
@@ -353,7 +402,11 @@ class TakeDue(Write[tuple[DueItem, ...]]):
 
 @dataclass(frozen=True, slots=True)
 class FinishDue(Write[None]):
-    """Take items off (``again`` in so long a time, where given), or note why they failed."""
+    """Take items off, or note why they failed (``error``), to be tried ``again`` in so long a time.
+
+    ``again`` without an error: they went well and come round again, with no attempts. ``calls`` count for the
+    first item's owner.
+    """
 
     items: tuple[DueItem, ...]
     error: str | None = None
@@ -393,7 +446,9 @@ class FindOwners(Read[tuple[Owner, ...]]):
 class Expire(Write[Receipt]):
     """Forget facts past ``expires_at`` and messages past the retention of their thread, owner or store (days).
 
-    By the same removal as ``forget``; at most about ``limit`` messages and facts at once; the counts tell.
+    By the same removal as ``forget``; at most about ``limit`` messages and facts at once; the counts tell. A message's
+    age is counted from when it was said (``created_at``). The thread's days go before the owner's, the owner's
+    before ``days``.
     """
 
     days: float | None = None
@@ -448,7 +503,7 @@ class ReadFormation(Read[FormationStatus]):
 __all__ = [
     "ApplyEdits", "Claim", "ClaimThread", "DueFact", "DueItem", "DueKind", "Expire", "FactsWithoutVectors",
     "FailForming", "FetchFacts", "FindForming", "FindOwners", "FinishDue", "FormationStatus", "Formed",
-    "LiftRejections", "ListFacts", "ListParked", "ListRejections", "MessageKeys", "ModelCall", "Parked", "PutDue", "PutHistory",
-    "RawSources", "ReadFormation", "ReadHistory", "ReadSecret", "ReadSources", "ReadSpent", "ReadUnformed", "Remains",
-    "RetryParked", "SetPolicy", "Spent", "TakeDue", "Unformed", "VectorRow",
+    "LiftRejections", "ListFacts", "ListParked", "ListRejections", "MessageKeys", "ModelCall", "Parked", "PutDue",
+    "PutHistory", "RawSources", "ReadFormation", "ReadHistory", "ReadSecret", "ReadSources", "ReadSpent",
+    "ReadUnformed", "Remains", "RetryParked", "SetPolicy", "Spent", "TakeDue", "Unformed", "VectorRow",
 ]  # fmt: skip

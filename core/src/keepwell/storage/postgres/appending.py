@@ -9,9 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from keepwell.errors import IdempotencyConflict, MessageNotFound
-from keepwell.models import Message, Owner
+from keepwell.models import Message
 from keepwell.models.message import trusted
-from keepwell.storage.base import Appended, AppendMessages, PostTerms, ReplaceMessage, Write
+from keepwell.storage.base import Appended, AppendMessages, Forming, PostTerms, ReplaceMessage, Write
 from keepwell.storage.postgres.rows import Draft, draft, message_of
 from keepwell.storage.postgres.runner import Plan, Step
 from keepwell.storage.postgres.walls import Walls
@@ -29,7 +29,7 @@ def append_plainly(walls: Walls, change: AppendMessages) -> Plan[Appended]:
     """Append in one statement; a message id that is there already is a unique violation."""
     drafts = _drafts(change)
     step = _append_one if len(drafts) == 1 else _append_step
-    rows = yield step(walls, change.owner, change.thread, drafts)
+    rows = yield step(walls, change, drafts)
     return _appended(rows, drafts)
 
 
@@ -62,11 +62,11 @@ def replace(walls: Walls, change: ReplaceMessage) -> Plan[Appended]:
         known = yield from _known(walls, rows[0][1], [change.message.id])
     if change.message.id not in known:
         raise MessageNotFound(f"thread {change.thread!r} has no message {change.message.id!r}")
-    new = draft(change.message, change.terms)
+    new = draft(change.message, change.terms, change.signals)
     seq, key, digest = known[new.message.id]
     if digest == new.digest:
         return Appended(rows[0][1], (_placed(new.message, seq),), {})
-    version = yield from _rewrite(walls, key, new)
+    version = yield from _rewrite(walls, key, new, again=True)
     return Appended(rows[0][1], (_placed(new.message, seq),), {key: _placed(new.message, seq)}, version)
 
 
@@ -80,11 +80,11 @@ def _append_known(walls: Walls, change: AppendMessages) -> Plan[Appended]:
     for new in drafts:
         if new.message.id in known and known[new.message.id][2] != new.digest:
             seq, key, _ = known[new.message.id]
-            version = yield from _rewrite(walls, key, new)
+            version = yield from _rewrite(walls, key, new, again=change.forming.pause is not None)
             written[key] = _placed(new.message, seq)
     fresh = [new for new in drafts if new.message.id not in known]
     for batch in _batches(fresh):
-        rows = yield _append_step(walls, change.owner, change.thread, batch)
+        rows = yield _append_step(walls, change, batch)
         done = _appended(rows, batch)
         version = done.version
         written.update(done.written)
@@ -97,7 +97,7 @@ def _known(walls: Walls, thread: UUID, ids: Sequence[str]) -> Plan[dict[str, tup
     return {ident: (seq, key, bytes(digest).hex()) for ident, seq, key, digest in rows}
 
 
-def _rewrite(walls: Walls, key: int, new: Draft) -> Plan[str]:
+def _rewrite(walls: Walls, key: int, new: Draft, *, again: bool) -> Plan[str]:
     """Write a message anew, and give the version of this write."""
     yield walls.step("keep_version", message=key)
     ((version,),) = yield walls.step(
@@ -108,33 +108,54 @@ def _rewrite(walls: Walls, key: int, new: Draft) -> Plan[str]:
         labels=new.labels,
         digest=new.digest,
         terms=new.terms,
+        actor=new.actor,
+        signals=new.signals,
         created_at=new.message.created_at,
         length=new.length,
+        again=again,
     )
     return str(version)
 
 
-def _append_step(walls: Walls, owner: Owner, thread: str, drafts: Sequence[Draft]) -> Step:
+def _append_step(walls: Walls, change: AppendMessages, drafts: Sequence[Draft]) -> Step:
     batch = f"[{','.join([new.row(n) for n, new in enumerate(drafts, start=1)])}]"
     length = sum(new.length for new in drafts)
-    return walls.step("append", owner, thread=thread, batch=batch, count=len(drafts), length=length)
+    return walls.step(
+        "append",
+        change.owner,
+        thread=change.thread,
+        batch=batch,
+        count=len(drafts),
+        length=length,
+        **_forming(change.forming, len(drafts)),
+    )
 
 
-def _append_one(walls: Walls, owner: Owner, thread: str, drafts: Sequence[Draft]) -> Step:
+def _append_one(walls: Walls, change: AppendMessages, drafts: Sequence[Draft]) -> Step:
     (new,) = drafts
     return walls.step(
         "append_one",
-        owner,
-        thread=thread,
+        change.owner,
+        thread=change.thread,
         id=new.message.id,
         body=new.body,
         native=new.native,
         labels=new.labels,
         digest=bytes.fromhex(new.digest),
         terms=new.terms,
+        actor=new.actor,
+        signals=new.signals,
         created_at=new.message.created_at,
         length=new.length,
+        **_forming(change.forming, 1),
     )
+
+
+def _forming(forming: Forming, count: int) -> dict[str, float | int | None]:
+    """Give when that many messages of a new thread are due; of one that is there the statement knows."""
+    if forming.pause is None:
+        return {"pause": None, "every": 0}
+    return {"pause": 0.0 if count >= forming.every else forming.pause, "every": forming.every}
 
 
 def post(walls: Walls, change: PostTerms) -> Plan[int]:
@@ -160,7 +181,10 @@ def _placed(message: Message, seq: int) -> Message:
 
 
 def _drafts(change: AppendMessages) -> list[Draft]:
-    return [draft(message, terms) for message, terms in zip(change.messages, change.terms, strict=True)]
+    if not change.signals:
+        return [draft(message, terms) for message, terms in zip(change.messages, change.terms, strict=True)]
+    rows = zip(change.messages, change.terms, change.signals, strict=True)
+    return [draft(message, terms, signals) for message, terms, signals in rows]
 
 
 def _last_of_each_id(drafts: Sequence[Draft]) -> list[Draft]:

@@ -36,7 +36,7 @@ _ARRAY_HEAD = 20
 
 
 def weigh(walls: Walls, query: base.Weigh) -> Plan[base.Weight]:
-    """Count messages and terms of a scope."""
+    """Count messages, standing facts and terms of a scope."""
     ((messages, length),) = yield walls.scoped("weigh", query.scope)
     return base.Weight(messages, length)
 
@@ -52,14 +52,14 @@ def load(walls: Walls, query: base.LoadScope) -> Plan[Delta]:
         (row,) = yield walls.scoped("load_since", query.scope, space=space, newer=newer, running=running)
         mark = Mark(row[0], row[1], row[2])
         if mark.server == query.since.server and _xmax(mark) >= _xmax(query.since):
-            changed, vectors = _messages(row[3:9]), _vectors(row[9:11])
+            changed, vectors = _rows(row[3:19]), _vectors(row[19:21])
             return Delta(
-                full=False, mark=mark, messages=changed, vectors=vectors, removed=_ints(row[11]), active=row[12]
+                full=False, mark=mark, messages=changed, vectors=vectors, removed=_ints(row[21]), active=row[22]
             )
     (row,) = yield walls.scoped("load_whole", query.scope, space=space)
     mark = Mark(row[0], row[1], row[2])
-    messages, vectors = _messages(row[3:9]), _vectors(row[9:11])
-    return Delta(full=True, mark=mark, messages=messages, vectors=vectors, active=row[12])
+    messages, vectors = _rows(row[3:19]), _vectors(row[19:21])
+    return Delta(full=True, mark=mark, messages=messages, vectors=vectors, active=row[22])
 
 
 def _horizon(mark: Mark) -> tuple[str, list[str]]:
@@ -96,7 +96,7 @@ def candidates(walls: Walls, query: base.FindCandidates) -> Plan[CandidateColumn
         limit=query.limit,
         newest=_NEWEST,
     )
-    return CandidateColumns(_messages(row[0:6]), _vectors(row[6:8]), Statistics(messages, length, frequencies))
+    return CandidateColumns(_rows(row[0:16]), _vectors(row[16:18]), Statistics(messages, length, frequencies))
 
 
 def _within(walls: Walls, query: base.FindCandidates) -> Plan[list[int] | None]:
@@ -112,26 +112,63 @@ def _within(walls: Walls, query: base.FindCandidates) -> Plan[list[int] | None]:
 
 
 def match(walls: Walls, query: base.MatchMetadata) -> Plan[Ints]:
-    """Give the keys of messages whose metadata contains the filter."""
+    """Give the keys of messages and facts whose metadata contains the filter."""
     ((keys,),) = yield walls.scoped("match_metadata", query.scope, where=json.dumps(searchable(query.where)))
     return _ints(keys)
 
 
+def _rows(row: Sequence[Any]) -> MessageColumns:
+    """Give messages and facts as one table; most scopes that are asked what is new have nothing, or only the first."""
+    messages, facts = _messages(row[:8]), row[8:]
+    if facts[0] is None:
+        return messages
+    known = _facts(facts)
+    if not len(messages.keys):
+        return known
+    return MessageColumns(
+        np.concatenate([messages.keys, known.keys]),
+        np.concatenate([messages.threads, known.threads]),
+        np.concatenate([messages.seqs, known.seqs]),
+        np.concatenate([messages.created, known.created]),
+        np.concatenate([messages.recorded, known.recorded]),
+        np.concatenate([messages.retired, known.retired]),
+        messages.terms + known.terms,
+        messages.actors + known.actors,
+        messages.signals + known.signals,
+    )
+
+
 def _messages(row: Sequence[Any]) -> MessageColumns:
-    keys, threads, seqs, created, recorded, terms = row
+    keys, threads, seqs, created, recorded, terms, actors, signals = row
     if keys is None:
         return MessageColumns.empty()
-    count = len(terms.split("\n"))
+    numbers = _ints(keys)
     return MessageColumns(
-        _ints(keys),
+        numbers,
         _halves(threads),
         _ints(seqs),
         _times(created),
         _times(recorded),
-        np.full(count, np.inf),
+        np.full(len(numbers), np.inf),
         tuple(terms.split("\n")),
-        ("",) * count,
-        ("",) * count,
+        tuple(actors.split("\n")),
+        tuple(signals.split("\n")),
+    )
+
+
+def _facts(row: Sequence[Any]) -> MessageColumns:
+    keys, ids, created, recorded, retired, terms, actors, signals = row
+    numbers = _ints(keys)
+    return MessageColumns(
+        numbers,
+        _halves(ids),
+        np.zeros(len(numbers), np.int64),
+        _times(created),
+        _times(recorded),
+        _times(retired),
+        tuple(terms.split("\n")),
+        tuple(actors.split("\n")),
+        tuple(signals.split("\n")),
     )
 
 

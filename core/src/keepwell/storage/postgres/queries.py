@@ -11,10 +11,12 @@ A block begins with ``-- name: NAME`` and a comment line. In it, ``{schema}`` st
 ``@within(a)``  the same for rows that are reached by key or thread: it is written so that no index on the owner
                 can serve it. Before the first ANALYZE the planner takes an owner for rarer than a key, and
                 reads all of the owner's rows for each (measured: 80 ms instead of 0.2).
-``@reached(a)`` the wall for rows that are reached by where they lie (``ctid``): no index on the tenant can serve
-                it. The planner takes a tenant that came after the last ANALYZE for one row, and would compare
-                each row of it with each place (measured: 60 s to forget 15,000 messages instead of 0.6).
-``@thread(a)``, ``@columns(a)``, ``@vectors(a)``, ``@server``, ``@active``   column lists that several blocks share.
+``@exact(a)``   the same for the exact owner.
+``@reached(a)`` the wall for rows that are reached by a key or by where they lie (``ctid``): no index on the tenant
+                can serve it. The planner takes a tenant that came after the last ANALYZE for one row, and would
+                compare each row of it with each place (measured: 60 s to forget 15,000 messages instead of 0.6).
+``@thread(a)``, ``@columns(a)``, ``@fact(a)``, ``@facts(a)``, ``@vectors(a)``, ``@server``, ``@active``   column lists
+                that several blocks share.
 """
 
 from __future__ import annotations
@@ -38,13 +40,28 @@ _SHARED = {
     "columns": (
         "array_send(array_agg({a}.key)), array_send(array_agg({a}.thread)), array_send(array_agg({a}.seq)),"
         " array_send(array_agg(extract(epoch from {a}.created_at)::float8)),"
-        " array_send(array_agg(extract(epoch from {a}.recorded_at)::float8)), string_agg({a}.terms, E'\\n')"
+        " array_send(array_agg(extract(epoch from {a}.recorded_at)::float8)), string_agg({a}.terms, E'\\n'),"
+        " string_agg({a}.actor, E'\\n'), string_agg({a}.signals, E'\\n')"
+    ),
+    "fact": (
+        "{a}.key, {a}.id, {a}.version, {a}.body, {a}.user_id, {a}.agent_id, {a}.run_id, {a}.fact_key, {a}.valid_from,"
+        " {a}.valid_to, {a}.recorded_at, {a}.retired_at, {a}.expires_at, {a}.reopened"
+    ),
+    "facts": (
+        "array_send(array_agg(-{a}.key)), array_send(array_agg({a}.id)),"
+        " array_send(array_agg(extract(epoch from coalesce({a}.valid_from, {a}.recorded_at))::float8)),"
+        " array_send(array_agg(extract(epoch from {a}.recorded_at)::float8)),"
+        " array_send(array_agg(case when {a}.retired_at is not null then extract(epoch from {a}.retired_at)::float8"
+        " when {a}.reopened then 0 else 'infinity'::float8 end)),"
+        " string_agg({a}.terms, E'\\n'), string_agg({a}.actor, E'\\n'), string_agg({a}.signals, E'\\n')"
     ),
     "vectors": "array_send(array_agg({a}.message)), string_agg({{extensions}}.vector_send({a}.embedding), ''::bytea)",
 }
 _SERVER = "(extract(epoch from pg_postmaster_start_time())::text || '/' || pg_is_in_recovery()::text)"
 _ACTIVE = "(select s.key from {schema}.space s where " + GATE + " and s.tenant = %(tenant)s and s.active)"  # noqa: S608 - constants
-_MACRO = re.compile(r"@(wall|owner|scope|within|reached|thread|columns|vectors)\((\w+)\)|@(gate|server|active)\b")
+_MACRO = re.compile(
+    r"@(wall|owner|scope|within|exact|reached|thread|columns|facts?|vectors)\((\w+)\)|@(gate|server|active)\b"
+)
 _BLOCK = re.compile(r"^-- name: (\w+)\n((?:--[^\n]*\n)+)", re.MULTILINE)
 
 
@@ -111,14 +128,14 @@ def _expand(text: str, scope: Scope | None) -> str:
 
 def _predicates(macro: str, alias: str, scope: Scope | None) -> str:
     ids: list[str] = []
-    if macro == "owner":
+    if macro in ("owner", "exact"):
         ids = ["user_id", "agent_id", "run_id"]
     elif macro in ("scope", "within"):
         if scope is None:
             raise TypeError("this statement needs a scope")
         ids = [] if scope.across_users else ["user_id"]
         ids += [name for name in ("agent_id", "run_id") if getattr(scope, name) is not None]
-    hidden = " || ''" if macro == "within" else ""
+    hidden = " || ''" if macro in ("within", "exact") else ""
     owners = (f"{alias}.{name}{hidden} = %({name})s" for name in ids)
     tenant = f"{alias}.tenant || ''" if macro == "reached" else f"{alias}.tenant"
     return " and ".join([GATE, f"{tenant} = %(tenant)s", *owners])

@@ -12,8 +12,21 @@ from psycopg import errors as pg
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from keepwell.errors import StoreUnavailable, UsageError
-from keepwell.storage import base
-from keepwell.storage.postgres import appending, forgetting, loading, reading, spaces, threads
+from keepwell.storage import base, facts
+from keepwell.storage.postgres import (
+    appending,
+    due,
+    expiring,
+    forgetting,
+    forming,
+    history,
+    loading,
+    reading,
+    settling,
+    spaces,
+    threads,
+)
+from keepwell.storage.postgres import facts as stated
 from keepwell.storage.postgres.failures import translated
 from keepwell.storage.postgres.runner import Plan, ajoin, join
 from keepwell.storage.postgres.walls import Walls
@@ -29,7 +42,7 @@ _WRITES: dict[type[base.Write[Any]], Planner] = {
     base.ReplaceMessage: appending.replace,
     base.DeleteMessages: forgetting.delete,
     base.Forget: forgetting.forget,
-    base.Prune: forgetting.prune,
+    base.Prune: due.prune,
     base.PostTerms: appending.post,
     base.CreateThread: threads.create,
     base.UpdateThread: threads.update,
@@ -38,6 +51,17 @@ _WRITES: dict[type[base.Write[Any]], Planner] = {
     base.PutVectors: spaces.put,
     base.OpenSpace: spaces.open_space,
     base.SwitchSpace: spaces.switch,
+    facts.ApplyEdits: settling.apply,
+    facts.PutHistory: history.put,
+    facts.LiftRejections: history.lift,
+    facts.ClaimThread: forming.claim,
+    facts.FailForming: forming.fail,
+    facts.RetryParked: forming.retry,
+    facts.SetPolicy: forming.set_policy,
+    facts.PutDue: due.put,
+    facts.TakeDue: due.take,
+    facts.FinishDue: due.finish,
+    facts.Expire: expiring.expire,
 }
 _READS: dict[type[base.Read[Any]], Planner] = {
     base.FindThread: threads.find,
@@ -54,6 +78,22 @@ _READS: dict[type[base.Read[Any]], Planner] = {
     base.FindMissing: spaces.missing,
     base.ActiveSpace: spaces.active,
     base.ReadStatus: reading.status,
+    facts.ListFacts: stated.listing,
+    facts.FetchFacts: stated.fetch,
+    facts.ReadSources: stated.sources,
+    facts.RawSources: stated.raw_sources,
+    facts.MessageKeys: stated.message_keys,
+    facts.FactsWithoutVectors: stated.without_vectors,
+    facts.ReadHistory: history.reading,
+    facts.ListRejections: history.rejections,
+    facts.Remains: forgetting.remains,
+    facts.FindForming: forming.find,
+    facts.ReadUnformed: forming.read,
+    facts.ListParked: forming.parked,
+    facts.FindOwners: forming.owners,
+    facts.ReadSecret: due.secret,
+    facts.ReadSpent: due.spent,
+    facts.ReadFormation: due.status,
 }
 _RECALL_READS = (base.LoadScope, base.FindCandidates, base.Weigh, base.MatchMetadata)
 """What a read-only server may answer (DESIGN section 4): the loading of a recall, never what is returned."""
@@ -94,7 +134,7 @@ class PostgresRecord:
     def read(self, query: base.Read[R]) -> R:
         """Look; a connection that broke while it waited in the pool is replaced once."""
         plan = _READS[type(query)]
-        standby = isinstance(query, base.FetchMessages) and query.standby
+        standby = isinstance(query, base.FetchMessages | facts.FetchFacts) and query.standby
         if standby and not self._store.reads_elsewhere:
             raise StoreUnavailable(f"{self._store.name} does not answer, and there is no read_dsn to ask instead")
         recall = isinstance(query, _RECALL_READS) or standby

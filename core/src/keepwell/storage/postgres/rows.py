@@ -51,6 +51,7 @@ class Draft(NamedTuple):
     labels: str | None
     digest: str
     terms: str
+    signals: str = ""
 
     def row(self, n: int) -> str:
         r"""Give the JSON object that the append statement reads; bodies are strings in it.
@@ -59,10 +60,11 @@ class Draft(NamedTuple):
         """
         native = "null" if self.native is None else _quote(self.native)
         labels = "null" if self.labels is None else _quote(self.labels)
+        signals = f',"signals":{_quote(self.signals)}' if self.signals else ""
         return (
             f'{{"n":{n},"id":{_quote(self.message.id)},"body":{_quote(self.body)},"native":{native},'
             f'"labels":{labels},"digest":"{self.digest}","terms":{_quote(self.terms)},'
-            f'"created_at":"{self.message.created_at.isoformat()}"}}'
+            f'"actor":{_quote(self.actor)}{signals},"created_at":"{self.message.created_at.isoformat()}"}}'
         )
 
     @property
@@ -70,14 +72,27 @@ class Draft(NamedTuple):
         """How many terms it has."""
         return self.terms.count(" ") + 1 if self.terms else 0
 
+    @property
+    def actor(self) -> str:
+        """Who said it, on one line: columns of actors are read as lines."""
+        name = self.message.name
+        return self.message.role if not name else storable(name).replace("\n", " ")
 
-def draft(message: Message, terms: str) -> Draft:
+
+def storable(text: str) -> str:
+    """Give a text as a column can hold it, which knows no NUL and no lone surrogate."""
+    if text.isascii() and "\x00" not in text:
+        return text
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def draft(message: Message, terms: str, signals: str = "") -> Draft:
     """Give a message as it is written."""
     body = _body(message)
     native = None if message.native is None else dumps(message.native.__dict__)
     labels = json.dumps(searchable(message.metadata)) if message.metadata else None
     digest = blake2b(f"{body}\x00{native}".encode(), digest_size=16).hexdigest()
-    return Draft(message, body, native, labels, digest, terms)
+    return Draft(message, body, native, labels, digest, terms, signals)
 
 
 def _body(message: Message) -> str:

@@ -32,11 +32,19 @@ create table {schema}.thread (
     length bigint not null default 0, -- how many terms they have together
     source uuid, -- the thread that this one is a clone of
     source_seq bigint, -- up to where it was cloned
+    formed_to bigint not null default 0, -- all messages up to this seq were formed, or are not to be
+    due_at timestamptz, -- when it is to be formed; null: there is nothing to be formed
+    due_from timestamptz, -- no later than due_at, and indexed: it stays where each append puts due_at off
+    form_attempts integer not null default 0, -- how often forming failed since it last went well
+    form_error text,
+    policy json not null default '{{}}', -- what is set for its formation
+    retention double precision, -- days, from the policy
     space integer, -- the space that embedded_to speaks of
     embedded_to bigint not null default 0, -- all messages up to this seq have their vectors
     posted_to bigint not null default 0, -- all messages up to this seq have their postings
     unique (tenant, user_id, agent_id, run_id, id)
 ) with (fillfactor = 80); -- room for the next version of the row beside it: each append writes one
+create index thread_due on {schema}.thread (tenant, due_from, key) where due_from is not null;
 
 -- What was said.
 create table {schema}.message (
@@ -53,6 +61,11 @@ create table {schema}.message (
     labels jsonb, -- its metadata to search in
     digest bytea not null, -- of body and native: whether the same id says the same again
     terms text not null, -- its analysed terms, separated by spaces
+    actor text not null default '', -- who said it: its name, else its role
+    signals text not null default '', -- what else it is found by: dates, names, and such
+    form_again boolean not null default false, -- it is to be formed though the watermark has passed it
+    parked text, -- why it could not be formed; it is left out until it is retried
+    parked_at timestamptz,
     created_at timestamptz not null, -- when it was said, by the caller's clock
     recorded_at timestamptz not null default clock_timestamp(),
     written_by xid8 not null default pg_current_xact_id(), -- set anew by each change; readers go by it
@@ -60,6 +73,7 @@ create table {schema}.message (
     unique (thread, id)
 );
 create index message_written on {schema}.message (user_id, tenant, written_by);
+create index message_open on {schema}.message (tenant, thread, seq) where form_again or parked is not null;
 
 -- What messages said before they were replaced.
 create table {schema}.version (
@@ -130,6 +144,7 @@ create table {schema}.vector (
     message bigint not null,
     chunk integer not null,
     embedding {vector} not null, -- as many numbers as its space says
+    made_at timestamptz not null default clock_timestamp(), -- since when its message could be recalled by it
     written_by xid8 not null default pg_current_xact_id(),
     primary key (message, space, chunk)
 );
@@ -147,6 +162,175 @@ create table {schema}.removal (
 );
 create index removal_written on {schema}.removal (user_id, tenant, written_by);
 
+-- Facts: one row a version. At most one version of a fact stands, and its owner has no other fact of that key or
+-- of that statement; standing versions alone have postings and vectors, under the negative key.
+create table {schema}.fact (
+    key bigint generated always as identity primary key,
+    tenant text collate "C" not null,
+    user_id text collate "C" not null,
+    agent_id text collate "C" not null,
+    run_id text collate "C" not null,
+    id uuid not null, -- the same through all versions
+    version integer not null,
+    body json not null, -- text, subject, kind, confidence, trust, metadata
+    fact_key text collate "C" not null, -- the caller's, '' where there is none
+    kind text collate "C" not null, -- to search in
+    actor text collate "C" not null, -- whom it is about, to search in
+    labels jsonb, -- its metadata to search in
+    fingerprint bytea not null, -- the same for statements that say the same
+    valid_from timestamptz, -- when it is true
+    valid_to timestamptz,
+    recorded_at timestamptz not null, -- when it was held
+    retired_at timestamptz, -- null: it stands
+    expires_at timestamptz,
+    reopened boolean not null default false, -- something it rests on changed, and it was not looked at since
+    terms text not null,
+    signals text not null,
+    written_by xid8 not null default pg_current_xact_id(),
+    unique (id, version, tenant)
+);
+create unique index fact_standing_key on {schema}.fact (tenant, user_id, agent_id, run_id, fact_key)
+    where retired_at is null and fact_key <> '';
+create unique index fact_standing on {schema}.fact (tenant, user_id, agent_id, run_id, fingerprint)
+    where retired_at is null;
+create index fact_written on {schema}.fact (user_id, tenant, written_by);
+create index fact_recorded on {schema}.fact (user_id, tenant, recorded_at, key);
+create index fact_expires on {schema}.fact (expires_at) where expires_at is not null;
+
+-- What a version of a fact rests on: a message with a span of its text, or a version of another fact. The sources
+-- of a decision that made no version have the change's id in the place of the fact, and version 0.
+create table {schema}.source (
+    tenant text collate "C" not null,
+    user_id text collate "C" not null,
+    agent_id text collate "C" not null,
+    run_id text collate "C" not null,
+    fact uuid not null,
+    version integer not null,
+    message bigint,
+    span_start integer not null,
+    span_end integer not null,
+    source_fact uuid,
+    source_version integer not null
+);
+create index source_of on {schema}.source (fact, version);
+create index source_message on {schema}.source (message) where message is not null;
+create index source_fact on {schema}.source (source_fact) where source_fact is not null;
+
+-- History: one row a change, never updated. What a fact said before and says after is in its versions.
+create table {schema}.change (
+    number bigint generated always as identity primary key, -- the order of an owner's changes
+    tenant text collate "C" not null,
+    user_id text collate "C" not null,
+    agent_id text collate "C" not null,
+    run_id text collate "C" not null,
+    id uuid not null,
+    kind text collate "C" not null, -- ADD, UPDATE, DELETE, RESTORE, NONE
+    fact uuid not null,
+    before integer, -- versions
+    after integer,
+    reason json not null, -- a text; json, because text refuses NUL
+    actor text collate "C" not null, -- who made it
+    batch uuid not null, -- shared by the changes of one write
+    cause uuid, -- the change that made it necessary
+    sources json not null,
+    at timestamptz not null,
+    unique (id, tenant)
+);
+create index change_owner on {schema}.change (user_id, tenant, at, number);
+create index change_fact on {schema}.change (fact, number);
+create index change_batch on {schema}.change (batch, number);
+create index change_cause on {schema}.change (cause) where cause is not null;
+
+-- What may not be learned again, as keyed hashes, and the view that said so: '' is an id that was not given.
+create table {schema}.rejection (
+    id bigint generated always as identity primary key,
+    tenant text collate "C" not null,
+    user_id text collate "C" not null,
+    agent_id text collate "C" not null,
+    run_id text collate "C" not null,
+    across_users boolean not null,
+    hash bytea not null,
+    change uuid, -- the change that it came with, which has the reason
+    at timestamptz not null default clock_timestamp(),
+    unique (hash, tenant, user_id, agent_id, run_id, across_users)
+);
+create index rejection_view on {schema}.rejection (tenant, user_id);
+
+-- No statistics of the tenant, as for postings: the policy's own comparison would make a new tenant look like one row.
+alter table {schema}.fact alter column tenant set statistics 0;
+alter table {schema}.source alter column tenant set statistics 0;
+alter table {schema}.change alter column tenant set statistics 0;
+alter table {schema}.vector alter column tenant set statistics 0;
+
+-- Owners, made when they are first needed. The row is locked by each claim and by each change of facts.
+create table {schema}.owner (
+    tenant text collate "C" not null,
+    user_id text collate "C" not null,
+    agent_id text collate "C" not null,
+    run_id text collate "C" not null,
+    lease bigint not null default 0, -- raised by each claim, compared by what it applies
+    leased_at timestamptz, -- since when what it forms may have been read
+    leased_until timestamptz, -- null or past: anybody may claim it
+    leased_for interval, -- by how much an applied part renews it
+    policy json not null default '{{}}',
+    retention double precision, -- days, from the policy
+    facts bigint not null default 0, -- how many stand
+    length bigint not null default 0, -- how many terms they have together
+    primary key (tenant, user_id, agent_id, run_id)
+) with (fillfactor = 80);
+
+-- Work that is not of a thread: vectors of facts, facts to be looked at again, distillation, retention.
+create table {schema}.due (
+    tenant text collate "C" not null,
+    kind text collate "C" not null,
+    user_id text collate "C" not null,
+    agent_id text collate "C" not null,
+    run_id text collate "C" not null,
+    item text collate "C" not null default '', -- a fact's id; '' where it is the owner's
+    due_at timestamptz not null default clock_timestamp(), -- who takes it puts it off, so that others do not see it
+    put_at timestamptz not null default clock_timestamp(), -- when it was noted last: work noted after it was taken stays
+    taken_at timestamptz,
+    attempts integer not null default 0,
+    error text,
+    primary key (tenant, kind, user_id, agent_id, run_id, item)
+);
+create index due_at on {schema}.due (tenant, kind, due_at);
+-- As for postings: items are reached by their whole key, not by comparing all of the tenant's.
+alter table {schema}.due alter column tenant set statistics 0;
+-- As for postings: items are reached by their whole key, not by comparing all of the tenant's.
+alter table {schema}.due alter column tenant set statistics 0;
+
+-- Calls of language models: what they cost, never what was said in them.
+create table {schema}.model_call (
+    tenant text collate "C" not null,
+    user_id text collate "C" not null,
+    agent_id text collate "C" not null,
+    run_id text collate "C" not null,
+    at timestamptz not null default clock_timestamp(),
+    model text not null,
+    purpose text not null,
+    input_tokens bigint not null,
+    output_tokens bigint not null,
+    seconds double precision not null,
+    ok boolean not null
+);
+create index model_call_owner on {schema}.model_call (tenant, user_id, agent_id, run_id, at);
+create index model_call_at on {schema}.model_call (tenant, at);
+
+-- How long messages waited to be formed, a row a formation.
+create table {schema}.lag (
+    tenant text collate "C" not null,
+    at timestamptz not null default clock_timestamp(),
+    seconds real[] not null
+);
+create index lag_at on {schema}.lag (tenant, at);
+
+-- Under which a tenant's rejections are hashed.
+create table {schema}.secret (
+    tenant text collate "C" primary key,
+    value bytea not null
+);
+
 -- The second wall: a row is there only for a transaction that carries its tenant, its owner's included.
 alter table {schema}.thread enable row level security, force row level security;
 alter table {schema}.message enable row level security, force row level security;
@@ -156,6 +340,15 @@ alter table {schema}.posting enable row level security, force row level security
 alter table {schema}.space enable row level security, force row level security;
 alter table {schema}.vector enable row level security, force row level security;
 alter table {schema}.removal enable row level security, force row level security;
+alter table {schema}.fact enable row level security, force row level security;
+alter table {schema}.source enable row level security, force row level security;
+alter table {schema}.change enable row level security, force row level security;
+alter table {schema}.rejection enable row level security, force row level security;
+alter table {schema}.owner enable row level security, force row level security;
+alter table {schema}.due enable row level security, force row level security;
+alter table {schema}.model_call enable row level security, force row level security;
+alter table {schema}.lag enable row level security, force row level security;
+alter table {schema}.secret enable row level security, force row level security;
 create policy tenant on {schema}.thread
     using (tenant = current_setting('keepwell.tenant', true));
 create policy tenant on {schema}.message
@@ -172,6 +365,24 @@ create policy tenant on {schema}.vector
     using (tenant = current_setting('keepwell.tenant', true));
 create policy tenant on {schema}.removal
     using (tenant = current_setting('keepwell.tenant', true));
+create policy tenant on {schema}.fact
+    using (tenant = current_setting('keepwell.tenant', true));
+create policy tenant on {schema}.source
+    using (tenant = current_setting('keepwell.tenant', true));
+create policy tenant on {schema}.change
+    using (tenant = current_setting('keepwell.tenant', true));
+create policy tenant on {schema}.rejection
+    using (tenant = current_setting('keepwell.tenant', true));
+create policy tenant on {schema}.owner
+    using (tenant = current_setting('keepwell.tenant', true));
+create policy tenant on {schema}.due
+    using (tenant = current_setting('keepwell.tenant', true));
+create policy tenant on {schema}.model_call
+    using (tenant = current_setting('keepwell.tenant', true));
+create policy tenant on {schema}.lag
+    using (tenant = current_setting('keepwell.tenant', true));
+create policy tenant on {schema}.secret
+    using (tenant = current_setting('keepwell.tenant', true));
 
 -- What the migrations would have noted, so that a store opens on tables that were made from this text.
-insert into {schema}.migration (version, name) values (1, 'conversations'), (2, 'recall');
+insert into {schema}.migration (version, name) values (1, 'conversations'), (2, 'recall'), (3, 'facts'), (4, 'due');

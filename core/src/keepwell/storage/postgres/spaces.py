@@ -7,6 +7,7 @@ from uuid import UUID
 import numpy as np
 
 from keepwell.errors import Conflict, NotFound
+from keepwell.models.codec import loads
 from keepwell.models.message import now
 from keepwell.storage import base
 from keepwell.storage.postgres.rows import message_of
@@ -68,9 +69,17 @@ def due(walls: Walls, query: base.FindDue) -> Plan[base.DueBatch]:
 
 
 def missing(walls: Walls, query: base.FindMissing) -> Plan[tuple[base.DueText, ...]]:
-    """Give messages that lack a vector in a space."""
-    rows = yield walls.step("missing_vectors", space=query.space, after=query.after, limit=query.limit)
-    return tuple(base.DueText(key, thread, seq, _text(body), version) for key, thread, seq, body, version in rows)
+    """Give messages, and after them standing facts, that lack a vector in a space."""
+    found: list[base.DueText] = []
+    if query.after >= 0:
+        rows = yield walls.step("missing_vectors", space=query.space, after=query.after, limit=query.limit)
+        found = [base.DueText(key, thread, seq, _text(body), version) for key, thread, seq, body, version in rows]
+    room = query.limit - len(found)
+    if room > 0:
+        after = max(0, -query.after)
+        rows = yield walls.step("missing_fact_vectors", space=query.space, after=after, limit=room)
+        found += [base.DueText(-key, ident, 0, loads(body)["text"], version) for key, ident, body, version in rows]
+    return tuple(found)
 
 
 def switch(walls: Walls, change: base.SwitchSpace) -> Plan[None]:
@@ -84,8 +93,10 @@ def switch(walls: Walls, change: base.SwitchSpace) -> Plan[None]:
     if not (yield walls.step("switch_on", space=change.space)):
         raise NotFound("there is no such space")
     yield walls.step("switch_threads", space=change.space)
-    if (yield walls.step("missing_vectors", space=change.space, after=0, limit=1)):
-        raise Conflict("the new space lacks vectors of messages that came meanwhile; embed them and switch again")
+    if (yield from missing(walls, base.FindMissing(change.space, 0, 1))):
+        raise Conflict(
+            "the new space lacks vectors of messages or facts that came meanwhile; embed them and switch again"
+        )
     yield walls.step("drop_other_spaces", space=change.space)
 
 

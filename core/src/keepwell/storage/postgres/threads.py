@@ -14,7 +14,7 @@ from keepwell.models import Owner, Thread, Threads
 from keepwell.models.codec import dumps, searchable
 from keepwell.storage import base
 from keepwell.storage.postgres.rows import thread_of
-from keepwell.storage.postgres.runner import Plan
+from keepwell.storage.postgres.runner import Plan, Rows
 from keepwell.storage.postgres.walls import Walls
 
 
@@ -74,15 +74,60 @@ def clone(walls: Walls, change: base.CloneThread) -> Plan[Thread]:
 
 
 def move(walls: Walls, change: base.MoveThread) -> Plan[Thread]:
-    """Give a thread to another owner."""
-    held = yield from _hold(walls, change.owner, change.thread)
+    """Give a thread to another owner, with the facts that rest on it alone."""
     if change.to == change.owner:
-        return held
+        return (yield from _hold(walls, change.owner, change.thread))
+    for owner in sorted({change.owner, change.to}):
+        yield walls.step("hold_owner", owner)
+    held = yield from _hold(walls, change.owner, change.thread)
     if (yield from find(walls, base.FindThread(change.to, change.thread))) is not None:
         raise ThreadExists(f"the new owner has a thread {change.thread!r} already; clone under a new id instead")
-    to = {f"to_{name}": value for name, value in change.to._asdict().items()}
+    to: dict[str, Any] = {f"to_{name}": value for name, value in change.to._asdict().items()}
     rows = yield walls.step("move_thread", change.owner, key=held.key, **to)
+    ((messages,),) = yield walls.step("keys_of_thread", key=held.key)
+    yield from _move_facts(walls, change, messages, to)
     return thread_of(rows[0])
+
+
+def _move_facts(walls: Walls, change: base.MoveThread, messages: list[int], to: dict[str, Any]) -> Plan[None]:
+    """Move the facts that rest on these messages alone; those that rest on other things stay, without them.
+
+    One whose key or statement the new owner has already is removed.
+    """
+    ((found,),) = yield walls.step("facts_resting", facts=[], messages=messages)
+    if not found:
+        return
+    rows = yield walls.step("sources_of", change.owner, facts=found)
+    going = _going(rows, set(messages))
+    lost = yield walls.step("lose_sources", facts=list(going), messages=messages)
+    held = [UUID(str(fact)) for (fact,) in (yield walls.step("held_elsewhere", facts=list(going), **to))]
+    if held:
+        yield walls.step("delete_changes", facts=held, messages=[])
+        yield walls.step("delete_facts", facts=held)
+    moving = [fact for fact in going if fact not in held]
+    if moving:
+        yield walls.step("move_facts", change.owner, facts=moving, **to)
+    if lost:
+        yield walls.step("reopen", keys=[key for (key,) in lost])
+
+
+def _going(rows: Rows, messages: set[int]) -> set[UUID]:
+    """Give the owner's facts that rest, in every version, on these messages or on facts that go too."""
+    rests: dict[UUID, list[tuple[int | None, UUID | None]]] = {}
+    for fact, message, source, mine in rows:
+        if mine:
+            on = None if source is None else UUID(str(source))
+            rests.setdefault(UUID(str(fact)), []).append((message, on))
+    going: set[UUID] = set()
+    while True:
+        more = {
+            fact
+            for fact, named in rests.items()
+            if fact not in going and all(message in messages or on in {*going, fact} for message, on in named)
+        }
+        if not more:
+            return going
+        going |= more
 
 
 def _hold(walls: Walls, owner: Owner, thread: str) -> Plan[Thread]:

@@ -25,6 +25,7 @@ pytest.register_assert_rewrite(
         for suite in (
             "base",
             "mirror",
+            "facts_base",
             "threads",
             "cloning",
             "messages",
@@ -37,6 +38,20 @@ pytest.register_assert_rewrite(
             "forgetting",
             "transactions",
             "races",
+            "facts",
+            "fact_rejections",
+            "fact_sources",
+            "fact_lists",
+            "fact_history",
+            "fact_imports",
+            "fact_forgetting",
+            "fact_moving",
+            "fact_loading",
+            "fact_races",
+            "formation",
+            "due_work",
+            "retention",
+            "likeness",
         )
     )
 )
@@ -45,12 +60,26 @@ from keepwell.testing.conformance.appends import AppendsConformance  # noqa: E40
 from keepwell.testing.conformance.base import Capability, StoreConformance  # noqa: E402
 from keepwell.testing.conformance.candidates import CandidatesConformance  # noqa: E402
 from keepwell.testing.conformance.cloning import CloningConformance  # noqa: E402
+from keepwell.testing.conformance.due_work import DueWorkConformance  # noqa: E402
 from keepwell.testing.conformance.embedding import EmbeddingConformance  # noqa: E402
+from keepwell.testing.conformance.fact_forgetting import FactForgettingConformance  # noqa: E402
+from keepwell.testing.conformance.fact_history import HistoryConformance  # noqa: E402
+from keepwell.testing.conformance.fact_imports import FactImportsConformance  # noqa: E402
+from keepwell.testing.conformance.fact_lists import FactListsConformance  # noqa: E402
+from keepwell.testing.conformance.fact_loading import FactLoadingConformance  # noqa: E402
+from keepwell.testing.conformance.fact_moving import FactMovingConformance  # noqa: E402
+from keepwell.testing.conformance.fact_races import FactRacesConformance  # noqa: E402
+from keepwell.testing.conformance.fact_rejections import RejectionsConformance  # noqa: E402
+from keepwell.testing.conformance.fact_sources import SourcesConformance  # noqa: E402
+from keepwell.testing.conformance.facts import FactsConformance  # noqa: E402
 from keepwell.testing.conformance.forgetting import ForgettingConformance  # noqa: E402
+from keepwell.testing.conformance.formation import FormationConformance  # noqa: E402
 from keepwell.testing.conformance.idempotency import IdempotencyConformance  # noqa: E402
+from keepwell.testing.conformance.likeness import LikenessConformance  # noqa: E402
 from keepwell.testing.conformance.messages import MessagesConformance  # noqa: E402
 from keepwell.testing.conformance.races import RacesConformance  # noqa: E402
 from keepwell.testing.conformance.recall_loading import RecallLoadingConformance  # noqa: E402
+from keepwell.testing.conformance.retention import RetentionConformance  # noqa: E402
 from keepwell.testing.conformance.scopes import ScopesConformance  # noqa: E402
 from keepwell.testing.conformance.threads import ThreadsConformance  # noqa: E402
 from keepwell.testing.conformance.transactions import TransactionsConformance  # noqa: E402
@@ -60,13 +89,27 @@ __all__ = [
     "CandidatesConformance",
     "Capability",
     "CloningConformance",
+    "DueWorkConformance",
     "EmbeddingConformance",
+    "FactForgettingConformance",
+    "FactImportsConformance",
+    "FactListsConformance",
+    "FactLoadingConformance",
+    "FactMovingConformance",
+    "FactRacesConformance",
+    "FactsConformance",
     "ForgettingConformance",
+    "FormationConformance",
+    "HistoryConformance",
     "IdempotencyConformance",
+    "LikenessConformance",
     "MessagesConformance",
     "RacesConformance",
     "RecallLoadingConformance",
+    "RejectionsConformance",
+    "RetentionConformance",
     "ScopesConformance",
+    "SourcesConformance",
     "StoreConformance",
     "ThreadsConformance",
     "TransactionsConformance",

@@ -47,6 +47,20 @@ Capability = Literal[
     "transactions",
     "async_transactions",
     "races",
+    "facts",
+    "fact_rejections",
+    "fact_sources",
+    "fact_lists",
+    "fact_history",
+    "fact_imports",
+    "fact_forgetting",
+    "fact_moving",
+    "fact_loading",
+    "fact_races",
+    "formation",
+    "due_work",
+    "retention",
+    "likeness",
 ]
 
 ADA: Final = Owner("ada", "", "")

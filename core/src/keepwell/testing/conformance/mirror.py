@@ -6,8 +6,8 @@ from keepwell.models import Scope
 from keepwell.recall.arrays import Delta, Mark
 from keepwell.storage.base import LoadScope, Record
 
-Known = tuple[tuple[int, int], int, float, str]
-"""A message as a reader knows it: the halves of its thread's key, seq, time and terms."""
+Known = tuple[tuple[int, int], int, float, str, float, str, str]
+"""A message as a reader knows it: the halves of its thread's key, seq, time, terms, when it ended, actor, signals."""
 
 
 class Mirror:
@@ -52,9 +52,17 @@ def known_messages(delta: Delta) -> dict[int, Known]:
     """Give the messages of a delta by key."""
     rows = delta.messages
     return {
-        int(key): ((int(thread[0]), int(thread[1])), int(seq), round(float(created), 3), terms)
-        for key, thread, seq, created, terms in zip(
-            rows.keys, rows.threads, rows.seqs, rows.created, rows.terms, strict=True
+        int(key): ((int(high), int(low)), int(seq), round(float(created), 3), terms, round(float(retired), 3), *told)
+        for key, (high, low), seq, created, terms, retired, *told in zip(
+            rows.keys,
+            rows.threads,
+            rows.seqs,
+            rows.created,
+            rows.terms,
+            rows.retired,
+            rows.actors,
+            rows.signals,
+            strict=True,
         )
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import random
 from collections.abc import Callable
 from typing import ClassVar
@@ -141,8 +142,8 @@ class RecallLoadingConformance(StoreConformance):
         thread = (high, low)
         assert delta.full
         assert known_messages(delta) == {
-            keys["one peanut"]: (thread, 1, at(0).timestamp(), "one peanut"),
-            keys["two"]: (thread, 2, at(1).timestamp(), "two"),
+            keys["one peanut"]: (thread, 1, at(0).timestamp(), "one peanut", math.inf, "user", ""),
+            keys["two"]: (thread, 2, at(1).timestamp(), "two", math.inf, "user", ""),
         }
         assert (delta.messages.recorded > before - 60).all()
         assert (delta.messages.recorded < before + 60).all()

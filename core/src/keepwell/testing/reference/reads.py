@@ -26,6 +26,10 @@ from keepwell.storage.base import (
     ReadStatus,
     TenantStatus,
 )
+from keepwell.testing.reference.due import DUE_READS
+from keepwell.testing.reference.fact_reads import FACT_READS
+from keepwell.testing.reference.forgetting import FORGET_READS
+from keepwell.testing.reference.forming import FORMING_READS
 from keepwell.testing.reference.loading import LOADING_READS
 from keepwell.testing.reference.spaces import SPACE_READS
 from keepwell.testing.reference.tables import Conversation, Entry, Tables, contains
@@ -112,10 +116,11 @@ def read_around(tables: Tables, query: ReadAround) -> list[Message]:
 
 
 def match_metadata(tables: Tables, query: MatchMetadata) -> Ints:
-    """Give the keys of the messages whose metadata contains the filter."""
+    """Give the keys of the messages and versions of facts whose metadata contains the filter."""
     where = codec.searchable(query.where)
-    entries = tables.entries(query.scope)
-    return np.array([key for key, (_, entry) in entries.items() if contains(entry.row.labels, where)], np.int64)
+    labels = {key: entry.row.labels for key, (_, entry) in tables.entries(query.scope).items()}
+    labels |= {key: one.row.labels for key, one in tables.versions(query.scope).items()}
+    return np.array([key for key, told in labels.items() if contains(told, where)], np.int64)
 
 
 def fetch_messages(tables: Tables, query: FetchMessages) -> dict[int, Found]:
@@ -146,7 +151,7 @@ def read_status(tables: Tables, _: ReadStatus) -> TenantStatus:
         owners=len({talk.thread.owner for talk in talks}),
         threads=len(talks),
         messages=len(entries),
-        vectors=sum(len(entry.vectors) for entry in entries),
+        vectors=sum(len(one.vectors) for one in entries) + sum(len(one.vectors) for one in tables.facts.values()),
         due=len(due),
         oldest_due=min(due, default=None),
         space=None if active is None else tables.spaces[active],
@@ -164,6 +169,10 @@ READS: Final[Mapping[type, Callable[[Tables, Any], Any]]] = MappingProxyType(
         FetchMessages: fetch_messages,
         ReadStatus: read_status,
         **LOADING_READS,
+        **FACT_READS,
+        **FORMING_READS,
+        **DUE_READS,
+        **FORGET_READS,
         **SPACE_READS,
     }
 )

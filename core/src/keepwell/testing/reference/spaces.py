@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keepwell.errors import Conflict, EmbedderMismatch
 from keepwell.storage.base import (
@@ -23,8 +24,11 @@ from keepwell.storage.base import (
     SwitchSpace,
     VectorRow,
 )
+from keepwell.testing.reference.due import seconds_since
+from keepwell.testing.reference.facts import Kept
 from keepwell.testing.reference.tables import Conversation, Entry, Tables
 
+K = TypeVar("K", Entry, Kept)
 _NOTHING: Final = (1, 0)
 """A span without a number in it."""
 
@@ -39,6 +43,8 @@ def put_vectors(tables: Tables, change: PutVectors) -> bool:
         if row.vector.shape != (space.dimension,):
             raise EmbedderMismatch(f"a vector of shape {row.vector.shape} is not of {space.model}")
         rows.setdefault(row.message, []).append(row)
+    for one in [one for one in tables.facts.values() if one.row.key in rows and one.fact.stands]:
+        tables.keep_fact(replace(one, vectors={**one.vectors, **_vectors(space.key, rows[one.row.key])}))
     for talk in list(tables.threads.values()):
         first, last = change.done.get(talk.thread.key, _NOTHING) if space.key == tables.active else _NOTHING
         touched = [
@@ -47,7 +53,8 @@ def put_vectors(tables: Tables, change: PutVectors) -> bool:
             if entry.row.key in rows or first <= entry.row.seq <= last
         ]
         if touched:
-            tables.keep(talk.embedded(touched))
+            tables.took("recall", (seconds_since(one.row.recorded) for one in touched if one.row.key in rows))
+            tables.keep(talk.noted(touched))
     return space.key == tables.active
 
 
@@ -55,8 +62,11 @@ def _with_vectors(entry: Entry, space: int, rows: list[VectorRow], *, done: bool
     seen = entry.seen | {space} if done else entry.seen
     if not rows:
         return replace(entry, seen=seen)
-    new = {(space, row.chunk): np.array(row.vector, np.float32) for row in rows}
-    return replace(entry, vectors={**entry.vectors, **new}, seen=seen)
+    return replace(entry, vectors={**entry.vectors, **_vectors(space, rows)}, seen=seen)
+
+
+def _vectors(space: int, rows: list[VectorRow]) -> dict[tuple[int, int], NDArray[np.float32]]:
+    return {(space, row.chunk): np.array(row.vector, np.float32) for row in rows}
 
 
 def open_space(tables: Tables, change: OpenSpace) -> Space:
@@ -75,16 +85,19 @@ def switch_space(tables: Tables, change: SwitchSpace) -> None:
     space = tables.spaces.get(change.space)
     if space is None:
         raise Conflict("there is no such space")
-    if any(entry.lacks(space.key) for talk in tables.threads.values() for entry in talk.in_order):
+    behind = any(entry.lacks(space.key) for talk in tables.threads.values() for entry in talk.in_order)
+    if behind or any(one.lacks(space.key) for one in tables.facts.values()):
         raise Conflict("the new space lacks vectors")
     tables.spaces, tables.active = {space.key: space}, space.key
     for talk in list(tables.threads.values()):
-        tables.keep(talk.embedded(_only(entry, space.key) for entry in talk.in_order))
+        seen = (replace(entry, seen=frozenset({space.key})) for entry in talk.in_order)
+        tables.keep(talk.noted(_only(entry, space.key) for entry in seen))
+    for one in list(tables.facts.values()):
+        tables.keep_fact(_only(one, space.key))
 
 
-def _only(entry: Entry, space: int) -> Entry:
-    vectors = {place: vector for place, vector in entry.vectors.items() if place[0] == space}
-    return replace(entry, vectors=vectors, seen=frozenset({space}))
+def _only(one: K, space: int) -> K:
+    return replace(one, vectors={place: vector for place, vector in one.vectors.items() if place[0] == space})
 
 
 def find_due(tables: Tables, query: FindDue) -> DueBatch:
@@ -103,14 +116,21 @@ def find_due(tables: Tables, query: FindDue) -> DueBatch:
 
 
 def find_missing(tables: Tables, query: FindMissing) -> tuple[DueText, ...]:
-    """Give messages with terms and without vectors, by key."""
+    """Give messages and then standing facts with terms and without vectors, by key."""
     found = [
         _due_text(talk, entry)
         for talk in tables.threads.values()
         for entry in talk.in_order
-        if entry.row.key > query.after and entry.lacks(query.space)
+        if entry.lacks(query.space)
     ]
-    return tuple(sorted(found, key=lambda text: text.message)[: query.limit])
+    facts = [one for one in tables.facts.values() if one.lacks(query.space)]
+    found += [DueText(one.row.key, one.fact.id, 0, one.fact.text) for one in facts]
+    found = [text for text in found if _order(text.message) > _order(query.after)]
+    return tuple(sorted(found, key=lambda text: _order(text.message))[: query.limit])
+
+
+def _order(key: int) -> tuple[bool, int]:
+    return key < 0, abs(key)
 
 
 def _due_text(talk: Conversation, entry: Entry) -> DueText:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +15,7 @@ from keepwell.errors import StoreClosed, StoreFailed, UsageError
 from keepwell.models.scope import MAX_TENANT_BYTES, check_id
 from keepwell.recall.arrays import Delta, Mark
 from keepwell.storage.base import LoadScope, Prune, Read, Write
+from keepwell.storage.facts import ReadSecret
 from keepwell.testing.reference.loading import difference, whole
 from keepwell.testing.reference.reads import READS
 from keepwell.testing.reference.tables import Tables
@@ -60,6 +62,7 @@ class _Data:
         self.identity = uuid4().hex
         self.tenants: dict[str, Tables] = {}
         self._marks: dict[str, _Marked] = {}
+        self._secrets: dict[str, bytes] = {}
         self._numbers = itertools.count(1)
         self._revisions = itertools.count(1)
         self._lock = threading.Lock()
@@ -67,6 +70,9 @@ class _Data:
 
     def tables(self, tenant: str) -> Tables:
         return self.tenants.get(tenant) or Tables(self._numbers)
+
+    def secret(self, tenant: str) -> bytes:
+        return self._secrets.setdefault(tenant, secrets.token_bytes(32))
 
     def marks(self, tenant: str) -> _Marked:
         return self._marks.setdefault(tenant, _Marked())
@@ -145,6 +151,8 @@ class ReferenceRecord:
         tables = self._store.data.tables(self._tenant)
         if isinstance(query, LoadScope):
             return cast("R", self._load(tables, query))
+        if isinstance(query, ReadSecret):
+            return cast("R", self._store.data.secret(self._tenant))
         look = READS.get(type(query))
         if look is None:
             raise UsageError(f"{type(query).__name__} is no read of this store")

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from keepwell.errors import ThreadNotFound
 from keepwell.models import Message, Owner, Scope, Thread, codec
 from keepwell.storage.base import Space
+from keepwell.storage.facts import DueItem, ModelCall
+from keepwell.testing.reference.facts import Event, Kept, Refusal
 
 Vectors = Mapping[tuple[int, int], NDArray[np.float32]]
 """Unit vectors by (space, chunk)."""
@@ -46,7 +48,7 @@ def now() -> dt.datetime:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A message as it is kept: as JSON text."""
+    """A message as it is kept: as JSON text; ``actor`` is who speaks."""
 
     key: int
     seq: int
@@ -57,6 +59,8 @@ class Row:
     labels: Any
     created: dt.datetime
     recorded: dt.datetime
+    actor: str = ""
+    signals: str = ""
     versions: tuple[str, ...] = ()
 
     @property
@@ -73,11 +77,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """A message with its vectors, and the spaces for which it was looked at."""
+    """A message with its vectors, the spaces for which it was looked at, and what is to be formed of it.
+
+    ``again``: it is to be formed again. ``parked``: why it could not be, and since when.
+    """
 
     row: Row
     vectors: Vectors = field(default_factory=dict)
     seen: frozenset[int] = frozenset()
+    again: bool = False
+    parked: tuple[str, dt.datetime] | None = None
 
     def of_space(self, space: int | None) -> dict[int, NDArray[np.float32]]:
         """Give its vectors of one space, by chunk."""
@@ -94,11 +103,19 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Conversation:
-    """A thread and its messages by id, in the order of their ``seq``; up to ``posted`` they have postings."""
+    """A thread and its messages by id, in the order of their ``seq``; up to ``posted`` they have postings.
+
+    ``formed`` is its watermark: up to that ``seq`` its messages were formed, or passed by.
+    """
 
     thread: Thread
     entries: Mapping[str, Entry] = field(default_factory=dict)
     posted: int = 0
+    due_at: dt.datetime | None = None
+    formed: int = 0
+    attempts: int = 0
+    error: str | None = None
+    policy: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def new(
@@ -126,18 +143,68 @@ class Conversation:
         thread = replace(self.thread, updated_at=at, message_count=len(entries), **fields)
         return replace(self, thread=thread, entries=entries)
 
-    def embedded(self, entries: Iterable[Entry]) -> Conversation:
-        """Give it with other vectors on these messages; to its readers it is as it was."""
+    @property
+    def unformed(self) -> list[Entry]:
+        """The messages that are to be formed, oldest first; those that are parked wait for somebody."""
+        return [one for one in self.in_order if (one.row.seq > self.formed or one.again) and one.parked is None]
+
+    @property
+    def is_due(self) -> bool:
+        """Tell whether there is anything to form, now or later."""
+        return self.due_at is not None and bool(self.unformed)
+
+    def due(self, at: dt.datetime) -> Conversation:
+        """Give it as due at that instant, or as it was where it is due earlier."""
+        return replace(self, due_at=at if self.due_at is None else min(self.due_at, at))
+
+    def noted(self, entries: Iterable[Entry]) -> Conversation:
+        """Give it with other notes or vectors on these messages; to its readers it is as it was."""
         return replace(self, entries={**self.entries, **{entry.row.id: entry for entry in entries}})
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What an idempotency key stands for: what was asked, and the ids of the messages of the answer."""
+    """What an idempotency key stands for: what was asked, and the ids of the messages of the answer.
 
-    thread: UUID
+    For edits: the ids of its changes, and no thread.
+    """
+
+    thread: UUID | None
     asked: str
     ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """An owner's row: the number of the last claim, since when and until when it holds (None: given back), policy."""
+
+    number: int = 0
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+    policy: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_free(self) -> bool:
+        """Tell whether somebody may claim."""
+        return self.until is None or self.until < now()
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Work that is not of a thread, as it is kept."""
+
+    item: DueItem
+    due_at: dt.datetime
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A model call, and for whom it was."""
+
+    owner: Owner
+    at: dt.datetime
+    call: ModelCall
 
 
 @dataclass(slots=True)
@@ -154,10 +221,34 @@ class Tables:
     requests: dict[tuple[Owner, str, str], Request] = field(default_factory=dict)
     spaces: dict[int, Space] = field(default_factory=dict)
     active: int | None = None
+    facts: dict[tuple[UUID, int], Kept] = field(default_factory=dict)
+    changes: dict[UUID, Event] = field(default_factory=dict)
+    refusals: dict[int, Refusal] = field(default_factory=dict)
+    owners: dict[Owner, Lease] = field(default_factory=dict)
+    waiting: dict[tuple[str, Owner, str], Waiting] = field(default_factory=dict)
+    calls: tuple[Call, ...] = ()
+    lags: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    written: dt.datetime | None = None
 
     def copy(self) -> Tables:
         """Give tables that can be changed without changing these."""
-        return replace(self, threads=dict(self.threads), requests=dict(self.requests), spaces=dict(self.spaces))
+        return replace(
+            self,
+            threads=dict(self.threads),
+            requests=dict(self.requests),
+            spaces=dict(self.spaces),
+            facts=dict(self.facts),
+            changes=dict(self.changes),
+            refusals=dict(self.refusals),
+            owners=dict(self.owners),
+            waiting=dict(self.waiting),
+        )
+
+    def instant(self) -> dt.datetime:
+        """Give the time of a write of facts, later than that of any before, however fast the clock is asked."""
+        at = now()
+        self.written = at if self.written is None else max(at, self.written + dt.timedelta(microseconds=1))
+        return self.written
 
     def keep(self, conversation: Conversation) -> None:
         """Put a conversation in its place."""
@@ -181,6 +272,39 @@ class Tables:
     def entries(self, scope: Scope) -> dict[int, tuple[Conversation, Entry]]:
         """Give the scope's messages by key."""
         return {entry.row.key: (one, entry) for one in self.covered(scope) for entry in one.entries.values()}
+
+    def by_key(self, thread: UUID) -> Conversation | None:
+        """Give the tenant's thread of that key."""
+        return next((one for one in self.threads.values() if one.thread.key == thread), None)
+
+    def messages(self) -> dict[int, tuple[Conversation, Entry]]:
+        """Give all messages of the tenant by key."""
+        return {entry.row.key: (one, entry) for one in self.threads.values() for entry in one.entries.values()}
+
+    def versions(self, scope: Scope) -> dict[int, Kept]:
+        """Give every version of the scope's facts by (negative) key."""
+        return {kept.row.key: kept for kept in self.facts.values() if scope.covers(kept.fact.owner)}
+
+    def standing(self) -> dict[UUID, Kept]:
+        """Give the standing version of each fact of the tenant that stands."""
+        return {kept.fact.id: kept for kept in self.facts.values() if kept.fact.stands}
+
+    def keep_fact(self, kept: Kept) -> None:
+        """Put a version in its place."""
+        self.facts[kept.fact.id, kept.fact.version] = kept
+
+    def put_off(self, item: DueItem, at: dt.datetime) -> None:
+        """Note work; what is noted already keeps the earlier time."""
+        name = (item.kind, item.owner, item.item)
+        there = self.waiting.get(name)
+        if there is None:
+            self.waiting[name] = Waiting(replace(item, attempts=0), at)
+        elif at < there.due_at:
+            self.waiting[name] = replace(there, due_at=at)
+
+    def took(self, what: str, seconds: Iterable[float]) -> None:
+        """Keep how long something took, of the last thousand."""
+        self.lags = {**self.lags, what: (*self.lags.get(what, ()), *seconds)[-1000:]}
 
 
 def contains(whole: object, part: object) -> bool:

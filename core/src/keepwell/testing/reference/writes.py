@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
-from uuid import UUID
 
-from keepwell.errors import IdempotencyConflict, MessageNotFound, ThreadExists, ThreadNotFound
-from keepwell.models import Lineage, Message, Owner, Receipt, Thread, codec
+from keepwell.errors import IdempotencyConflict, MessageNotFound
+from keepwell.models import Message, Thread, codec
 from keepwell.storage.base import (
     Appended,
     AppendMessages,
-    CloneThread,
     CreateThread,
-    DeleteMessages,
-    Forget,
-    MoveThread,
+    Forming,
     PostTerms,
     ReplaceMessage,
     UpdateThread,
 )
+from keepwell.storage.facts import ApplyEdits
+from keepwell.testing.reference.due import DUE_WRITES
+from keepwell.testing.reference.forgetting import FORGET_WRITES
+from keepwell.testing.reference.forming import FORMING_WRITES
+from keepwell.testing.reference.history import HISTORY_WRITES
+from keepwell.testing.reference.moving import MOVE_WRITES, merged, refuse_known
+from keepwell.testing.reference.settling import apply_edits
 from keepwell.testing.reference.spaces import SPACE_WRITES
-from keepwell.testing.reference.tables import Conversation, Entry, Request, Row, Tables, content, fingerprint, kept, now
+from keepwell.testing.reference.tables import Conversation, Entry, Request, Row, Tables, content, fingerprint, now
 
 
 def append(tables: Tables, change: AppendMessages) -> Appended:
@@ -43,27 +45,43 @@ def append(tables: Tables, change: AppendMessages) -> Appended:
     if known.asked != asked:
         raise IdempotencyConflict(f"the idempotency key {change.idempotency_key!r} was used for another append")
     (talk,) = (talk for talk in tables.threads.values() if talk.thread.key == known.thread)
-    return Appended(known.thread, tuple(talk.entries[id_].row.message for id_ in known.ids if id_ in talk.entries), {})
+    return Appended(
+        talk.thread.key, tuple(talk.entries[id_].row.message for id_ in known.ids if id_ in talk.entries), {}
+    )
 
 
 def _append(tables: Tables, change: AppendMessages) -> Appended:
-    batch = {message.id: (message, terms) for message, terms in zip(change.messages, change.terms, strict=True)}
+    signals = change.signals or ("",) * len(change.messages)
+    analysed = zip(change.messages, change.terms, signals, strict=True)
+    batch = {message.id: (message, terms, told) for message, terms, told in analysed}
     talk = tables.threads.get((change.owner, change.thread)) or Conversation.new(change.owner, change.thread)
     entries, last = dict(talk.entries), talk.thread.last_seq
     written: dict[int, Message] = {}
-    for message, terms in batch.values():
+    for message, terms, told in batch.values():
         there = entries.get(message.id)
         if there is not None and there.row.content == content(message):
             continue
         last += there is None
-        entry = _version(there, message, terms) if there else _entry(next(tables.numbers), last, message, terms)
+        fresh = _entry(next(tables.numbers), last, message, terms, told)
+        entry = fresh if there is None else _version(there, fresh, formed=talk.formed)
         entries[message.id] = entry
         written[entry.row.key] = entry.row.message
-    tables.keep(talk.changed(entries, last_seq=last) if written else talk)
+    if written:
+        talk = _due(talk.changed(entries, last_seq=last), talk, change.forming)
+    tables.keep(talk)
     return Appended(talk.thread.key, tuple(entries[message.id].row.message for message in change.messages), written)
 
 
-def _entry(key: int, seq: int, message: Message, terms: str) -> Entry:
+def _due(talk: Conversation, before: Conversation, forming: Forming) -> Conversation:
+    """Give a thread that was written to with the time at which it is due to be formed."""
+    if forming.pause is None:
+        nothing_waits = before.formed >= before.thread.last_seq
+        return replace(talk, formed=talk.thread.last_seq) if nothing_waits else talk
+    many = talk.thread.last_seq - talk.formed >= forming.every
+    return replace(talk, due_at=now() + dt.timedelta(seconds=0 if many else forming.pause))
+
+
+def _entry(key: int, seq: int, message: Message, terms: str, signals: str) -> Entry:
     return Entry(
         Row(
             key=key,
@@ -75,14 +93,21 @@ def _entry(key: int, seq: int, message: Message, terms: str) -> Entry:
             labels=codec.searchable(message.metadata),
             created=message.created_at,
             recorded=now(),
+            actor=message.name or message.role,
+            signals=signals,
         )
     )
 
 
-def _version(there: Entry, message: Message, terms: str) -> Entry:
-    """Give the message in the place of its old version, which is kept; its vectors are not."""
-    new = _entry(there.row.key, there.row.seq, message, terms)
-    return replace(new, row=replace(new.row, versions=(*there.row.versions, there.row.body)))
+def _version(there: Entry, new: Entry, *, formed: int) -> Entry:
+    """Give the message in the place of its old version, which is kept; its vectors are not, nor is its parking.
+
+    What was formed, or was to be formed again, is to be formed again.
+    """
+    old = there.row
+    message = new.row.message.model_copy(update={"seq": old.seq})
+    row = replace(new.row, key=old.key, seq=old.seq, body=codec.dumps(message), versions=(*old.versions, old.body))
+    return Entry(row, again=there.again or old.seq <= formed)
 
 
 def replace_message(tables: Tables, change: ReplaceMessage) -> Appended:
@@ -90,21 +115,15 @@ def replace_message(tables: Tables, change: ReplaceMessage) -> Appended:
     talk = tables.find(change.owner, change.thread)
     if change.message.id not in talk.entries:
         raise MessageNotFound(f"there is no message {change.message.id!r} in this thread")
-    return append(tables, AppendMessages(change.owner, change.thread, (change.message,), (change.terms,)))
-
-
-def delete(tables: Tables, change: DeleteMessages) -> int:
-    """Take messages out; their numbers are not given again."""
-    talk = tables.find(change.owner, change.thread)
-    gone = set(change.ids) & set(talk.entries)
-    if gone:
-        tables.keep(talk.changed({id_: entry for id_, entry in talk.entries.items() if id_ not in gone}))
-    return len(gone)
+    signals = (change.signals,)
+    return append(
+        tables, AppendMessages(change.owner, change.thread, (change.message,), (change.terms,), signals=signals)
+    )
 
 
 def create(tables: Tables, change: CreateThread) -> Thread:
     """Make a thread without messages."""
-    _refuse_known(tables, change.owner, change.thread)
+    refuse_known(tables, change.owner, change.thread)
     made = Conversation.new(change.owner, change.thread, change.title, change.metadata)
     tables.keep(made)
     return made.view
@@ -114,86 +133,9 @@ def update(tables: Tables, change: UpdateThread) -> Thread:
     """Change the title and merge the metadata."""
     talk = tables.find(change.owner, change.thread)
     title = talk.thread.title if change.title is None else change.title
-    talk = talk.changed(title=title, metadata=_merged(talk.thread.metadata, change.metadata))
+    talk = talk.changed(title=title, metadata=merged(talk.thread.metadata, change.metadata))
     tables.keep(talk)
     return talk.view
-
-
-def clone(tables: Tables, change: CloneThread) -> Thread:
-    """Copy a thread with its messages, which keep ids, numbers, times and vectors, and get new keys."""
-    source = tables.find(change.owner, change.thread)
-    _refuse_known(tables, change.to, change.new_id)
-    title = source.thread.title if change.title is None else change.title
-    metadata = _merged(source.thread.metadata, change.metadata)
-    entries = {
-        entry.row.id: replace(entry, row=replace(entry.row, key=next(tables.numbers), recorded=now(), versions=()))
-        for entry in source.in_order
-        if change.until is None or entry.row.seq <= change.until
-    }
-    made = Conversation.new(change.to, change.new_id, title, metadata)
-    taken = max((entry.row.seq for entry in entries.values()), default=0)
-    made = made.changed(entries, last_seq=source.thread.last_seq, source=Lineage(source.thread.key, taken))
-    tables.keep(made)
-    return made.view
-
-
-def move(tables: Tables, change: MoveThread) -> Thread:
-    """Give a thread to another owner, with the keys of everything that hangs on it."""
-    talk = tables.find(change.owner, change.thread)
-    if change.to == change.owner:
-        return talk.view
-    _refuse_known(tables, change.to, change.thread)
-    del tables.threads[change.owner, change.thread]
-    moved = talk.changed(owner=change.to)
-    tables.keep(moved)
-    return moved.view
-
-
-def _refuse_known(tables: Tables, owner: Owner, thread: str) -> None:
-    if (owner, thread) in tables.threads:
-        raise ThreadExists(f"there is a thread {thread!r} already")
-
-
-def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[str, Any]:
-    merged = {**old, **new}
-    merged = {key: value for key, value in merged.items() if not (key in new and value is None)}
-    return dict(kept(merged))
-
-
-def forget(tables: Tables, change: Forget) -> Receipt:
-    """Remove everything of a scope, of one of its threads, or of one message."""
-    talks = tables.covered(change.scope)
-    if change.thread is not None:
-        talks = [talk for talk in talks if talk.thread.key == change.thread]
-        if not talks:
-            raise ThreadNotFound("there is no such thread here")
-    if change.message is not None:
-        return _forget_message(tables, talks, change.message)
-    for talk in talks:
-        del tables.threads[talk.thread.owner, talk.thread.id]
-    requests = _drop_requests(tables, change, {talk.thread.key for talk in talks})
-    return _receipt(len(talks), [(talk, entry) for talk in talks for entry in talk.in_order], requests)
-
-
-def _forget_message(tables: Tables, talks: list[Conversation], message: str) -> Receipt:
-    gone = [(talk, talk.entries[message]) for talk in talks if message in talk.entries]
-    if not gone:
-        raise MessageNotFound(f"there is no message {message!r} in this thread")
-    for talk, _ in gone:
-        tables.keep(talk.changed({id_: entry for id_, entry in talk.entries.items() if id_ != message}))
-    return _receipt(0, gone, 0)
-
-
-def _drop_requests(tables: Tables, change: Forget, threads: set[UUID]) -> int:
-    whole = change.thread is None
-    gone = [
-        name
-        for name, request in tables.requests.items()
-        if request.thread in threads or (whole and change.scope.covers(name[0]))
-    ]
-    for name in gone:
-        del tables.requests[name]
-    return len(gone)
 
 
 def post_terms(tables: Tables, change: PostTerms) -> int:
@@ -209,33 +151,19 @@ def post_terms(tables: Tables, change: PostTerms) -> int:
     return len(chosen)
 
 
-def _receipt(threads: int, gone: list[tuple[Conversation, Entry]], requests: int) -> Receipt:
-    entries = [entry for _, entry in gone]
-    posted = [entry.row for talk, entry in gone if entry.row.seq <= talk.posted]
-    counts = {
-        "threads": threads,
-        "messages": len(entries),
-        "versions": sum(len(entry.row.versions) for entry in entries),
-        "postings": sum(len(set(row.words)) for row in posted),
-        "vectors": sum(len(entry.vectors) for entry in entries),
-        "idempotency": requests,
-    }
-    at = now()
-    text = json.dumps({"at": at.isoformat(), "counts": counts}, sort_keys=True, separators=(",", ":"))
-    return Receipt(counts, at, hashlib.sha256(text.encode()).hexdigest())
-
-
 WRITES: Final[Mapping[type, Callable[[Tables, Any], Any]]] = MappingProxyType(
     {
         AppendMessages: append,
         ReplaceMessage: replace_message,
-        DeleteMessages: delete,
         CreateThread: create,
         UpdateThread: update,
-        CloneThread: clone,
-        MoveThread: move,
-        Forget: forget,
         PostTerms: post_terms,
+        ApplyEdits: apply_edits,
+        **HISTORY_WRITES,
+        **FORMING_WRITES,
+        **DUE_WRITES,
+        **FORGET_WRITES,
+        **MOVE_WRITES,
         **SPACE_WRITES,
     }
 )

@@ -17,8 +17,16 @@ create table {schema}.thread (
     length bigint not null default 0,
     source uuid,
     source_seq bigint,
+    formed_to bigint not null default 0,
+    due_at timestamptz,
+    due_from timestamptz,
+    form_attempts integer not null default 0,
+    form_error text,
+    policy json not null default '{{}}',
+    retention double precision,
     unique (tenant, user_id, agent_id, run_id, id)
 ) with (fillfactor = 80);
+create index thread_due on {schema}.thread (tenant, due_from, key) where due_from is not null;
 
 create table {schema}.message (
     key bigint generated always as identity unique,
@@ -34,6 +42,11 @@ create table {schema}.message (
     labels jsonb,
     digest bytea not null,
     terms text not null,
+    actor text not null default '',
+    signals text not null default '',
+    form_again boolean not null default false,
+    parked text,
+    parked_at timestamptz,
     created_at timestamptz not null,
     recorded_at timestamptz not null default clock_timestamp(),
     written_by xid8 not null default pg_current_xact_id(),
@@ -41,6 +54,7 @@ create table {schema}.message (
     unique (thread, id)
 );
 create index message_written on {schema}.message (user_id, tenant, written_by);
+create index message_open on {schema}.message (tenant, thread, seq) where form_again or parked is not null;
 
 create table {schema}.version (
     tenant text collate "C" not null,

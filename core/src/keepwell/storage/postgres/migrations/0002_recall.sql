@@ -34,6 +34,7 @@ create table {schema}.vector (
     message bigint not null,
     chunk integer not null,
     embedding {vector} not null,
+    made_at timestamptz not null default clock_timestamp(),
     written_by xid8 not null default pg_current_xact_id(),
     primary key (message, space, chunk)
 );

@@ -2,25 +2,48 @@
 -- Put a batch at the end of a thread, made where it is missing; one statement, ordered by the thread's row lock.
 with batch as materialized (
     select * from json_to_recordset(%(batch)s::json) as b (
-        n bigint, id text, body text, native text, labels text, digest text, created_at timestamptz, terms text
+        n bigint, id text, body text, native text, labels text, digest text, created_at timestamptz, terms text,
+        actor text, signals text
     )
 ), thread as (
     insert into {schema}.thread as t
-        (tenant, user_id, agent_id, run_id, id, last_seq, messages, length)
+        (tenant, user_id, agent_id, run_id, id, last_seq, messages, length, formed_to, due_at, due_from)
     select %(tenant)s, %(user_id)s, %(agent_id)s, %(run_id)s, %(thread)s,
-        %(count)s::bigint, %(count)s::bigint, %(length)s::bigint
+        %(count)s::bigint, %(count)s::bigint, %(length)s::bigint,
+        case when %(pause)s::float8 is null then %(count)s::bigint else 0 end,
+        statement_timestamp() + %(pause)s::float8 * interval '1 s',
+        statement_timestamp() + %(pause)s::float8 * interval '1 s'
     where @gate
     on conflict (tenant, user_id, agent_id, run_id, id) do update set
         last_seq = t.last_seq + excluded.last_seq,
         messages = t.messages + excluded.messages,
         length = t.length + excluded.length,
+        formed_to = case
+            when excluded.due_at is null and t.formed_to = t.last_seq then t.last_seq + excluded.last_seq
+            else t.formed_to
+        end,
+        due_at = case
+            when excluded.due_at is null then t.due_at
+            when t.form_attempts > 0 then greatest(t.due_at, excluded.due_at)
+            when t.last_seq + excluded.last_seq - t.formed_to >= %(every)s::bigint
+                then least(t.due_at, statement_timestamp())
+            else excluded.due_at
+        end,
+        due_from = case
+            when excluded.due_at is null then t.due_from
+            when t.form_attempts > 0 then coalesce(t.due_from, excluded.due_at)
+            when t.last_seq + excluded.last_seq - t.formed_to >= %(every)s::bigint
+                then least(t.due_from, statement_timestamp())
+            else least(t.due_from, excluded.due_at)
+        end,
         updated_at = clock_timestamp()
     returning t.key, t.last_seq - %(count)s::bigint as base
 ), message as (
     insert into {schema}.message
-        (tenant, user_id, agent_id, run_id, thread, seq, id, body, native, labels, digest, terms, created_at)
+        (tenant, user_id, agent_id, run_id, thread, seq, id, body, native, labels, digest, terms, actor, signals,
+            created_at)
     select %(tenant)s, %(user_id)s, %(agent_id)s, %(run_id)s, t.key, t.base + b.n, b.id, b.body::json, b.native::json,
-        b.labels::jsonb, decode(b.digest, 'hex'), b.terms, b.created_at
+        b.labels::jsonb, decode(b.digest, 'hex'), b.terms, b.actor, coalesce(b.signals, ''), b.created_at
     from thread t cross join batch b
     returning key, seq, written_by
 )
@@ -30,20 +53,41 @@ select t.key, m.seq, m.key, m.written_by::text from thread t cross join message 
 -- Put one message at the end of a thread, made where it is missing; what append does, with less to take apart.
 with thread as (
     insert into {schema}.thread as t
-        (tenant, user_id, agent_id, run_id, id, last_seq, messages, length)
-    select %(tenant)s, %(user_id)s, %(agent_id)s, %(run_id)s, %(thread)s, 1, 1, %(length)s::bigint
+        (tenant, user_id, agent_id, run_id, id, last_seq, messages, length, formed_to, due_at, due_from)
+    select %(tenant)s, %(user_id)s, %(agent_id)s, %(run_id)s, %(thread)s, 1, 1, %(length)s::bigint,
+        case when %(pause)s::float8 is null then 1 else 0 end,
+        statement_timestamp() + %(pause)s::float8 * interval '1 s',
+        statement_timestamp() + %(pause)s::float8 * interval '1 s'
     where @gate
     on conflict (tenant, user_id, agent_id, run_id, id) do update set
         last_seq = t.last_seq + 1,
         messages = t.messages + 1,
         length = t.length + excluded.length,
+        formed_to = case
+            when excluded.due_at is null and t.formed_to = t.last_seq then t.last_seq + excluded.last_seq
+            else t.formed_to
+        end,
+        due_at = case
+            when excluded.due_at is null then t.due_at
+            when t.form_attempts > 0 then greatest(t.due_at, excluded.due_at)
+            when t.last_seq + excluded.last_seq - t.formed_to >= %(every)s::bigint
+                then least(t.due_at, statement_timestamp())
+            else excluded.due_at
+        end,
+        due_from = case
+            when excluded.due_at is null then t.due_from
+            when t.form_attempts > 0 then coalesce(t.due_from, excluded.due_at)
+            when t.last_seq + excluded.last_seq - t.formed_to >= %(every)s::bigint
+                then least(t.due_from, statement_timestamp())
+            else least(t.due_from, excluded.due_at)
+        end,
         updated_at = clock_timestamp()
     returning t.key, t.last_seq
 )
 insert into {schema}.message as m
-    (tenant, user_id, agent_id, run_id, thread, seq, id, body, native, labels, digest, terms, created_at)
+    (tenant, user_id, agent_id, run_id, thread, seq, id, body, native, labels, digest, terms, actor, signals, created_at)
 select %(tenant)s, %(user_id)s, %(agent_id)s, %(run_id)s, t.key, t.last_seq, %(id)s, %(body)s::json,
-    %(native)s::json, %(labels)s::jsonb, %(digest)s, %(terms)s, %(created_at)s
+    %(native)s::json, %(labels)s::jsonb, %(digest)s, %(terms)s, %(actor)s, %(signals)s, %(created_at)s
 from thread t
 returning m.thread, m.seq, m.key, m.written_by::text
 
@@ -109,10 +153,14 @@ select o.seq from old o
 with message as (
     update {schema}.message m set
         body = %(body)s::json, native = %(native)s::json, labels = %(labels)s::jsonb,
-        digest = decode(%(digest)s, 'hex'), terms = %(terms)s, created_at = %(created_at)s,
-        recorded_at = clock_timestamp(), written_by = pg_current_xact_id()
+        digest = decode(%(digest)s, 'hex'), terms = %(terms)s, actor = %(actor)s, signals = %(signals)s,
+        created_at = %(created_at)s, recorded_at = clock_timestamp(), written_by = pg_current_xact_id(),
+        form_again = %(again)s and m.seq <= (
+            select t.formed_to from {schema}.thread t where @wall(t) and t.key = m.thread
+        ),
+        parked = null, parked_at = null
     where @wall(m) and m.key = %(message)s
-    returning m.key, m.thread, m.seq, m.user_id, m.agent_id, m.run_id, m.terms
+    returning m.form_again, m.key, m.thread, m.seq, m.user_id, m.agent_id, m.run_id, m.terms
 ), posting as (
     insert into {schema}.posting (tenant, user_id, term, message, agent_id, run_id, frequency)
     select %(tenant)s, m.user_id, p.term, m.key, m.agent_id, m.run_id, least(count(*), 32767)
@@ -122,19 +170,25 @@ with message as (
     where @wall(t) and p.term <> ''
     group by m.key, m.user_id, m.agent_id, m.run_id, p.term
 )
-update {schema}.thread t set length = t.length + %(length)s::bigint, updated_at = clock_timestamp()
+update {schema}.thread t set
+    length = t.length + %(length)s::bigint, updated_at = clock_timestamp(),
+    due_at = case when m.form_again then least(t.due_at, statement_timestamp()) else t.due_at end,
+    due_from = case when m.form_again then least(t.due_from, clock_timestamp()) else t.due_from end
 from message m where @wall(t) and t.key = m.thread
 returning pg_current_xact_id()::text
 
 -- name: delete_messages
--- Remove messages of threads (all, or those with these ids) with all that hangs on them, and count each kind.
+-- Remove messages of threads (all, or those with these ids or keys) with all that hangs on them; count each kind, and
+-- give the keys.
 with gone as (
     delete from {schema}.message m
     where @wall(m) and m.thread = any(%(threads)s) and (%(ids)s::text[] is null or m.id = any(%(ids)s))
-    returning m.key, m.thread, m.user_id, m.agent_id, m.run_id, m.id, m.terms
+        and (%(keys)s::bigint[] is null or m.key = any(%(keys)s))
+    returning m.key, m.thread, m.seq, m.user_id, m.agent_id, m.run_id, m.id, m.terms
 ), version as (
     delete from {schema}.version v
     where @wall(v) and v.thread = any(%(threads)s) and (%(ids)s::text[] is null or v.id = any(%(ids)s))
+        and (%(keys)s::bigint[] is null or (v.thread, v.seq) in (select g.thread, g.seq from gone g))
     returning 1
 ), posted as materialized (
     select p.ctid from gone g cross join lateral string_to_table(g.terms, ' ') as w (term)
@@ -162,7 +216,7 @@ with gone as (
     where @wall(t) and t.key = g.thread
 )
 select (select count(*) from gone), (select count(*) from version), (select count(*) from posting),
-    (select count(*) from vector)
+    (select count(*) from vector), (select array_agg(g.key) from gone g)
 
 -- name: read_newest
 -- Give the newest messages of a thread before a place, newest first, from a stretch of `width` numbers at its end.

@@ -1,20 +1,27 @@
 -- name: weigh
--- Count the messages and terms of a scope.
-select coalesce(sum(t.messages), 0)::bigint, coalesce(sum(t.length), 0)::bigint
-from {schema}.thread t where @scope(t)
+-- Count the messages and standing facts of a scope, and their terms.
+select (coalesce(t.messages, 0) + coalesce(o.facts, 0))::bigint, (coalesce(t.length, 0) + coalesce(o.length, 0))::bigint
+from (
+    select sum(t.messages) as messages, sum(t.length) as length from {schema}.thread t where @scope(t)
+) t cross join (
+    select sum(o.facts) as facts, sum(o.length) as length from {schema}.owner o where @scope(o)
+) o
 
 -- name: load_whole
 -- Give all that a scope holds, as columns, with the transaction snapshot that it was read under.
-select pg_current_snapshot()::text, @server, extract(epoch from clock_timestamp())::float8, m.*, v.*, null::bytea, @active
+select pg_current_snapshot()::text, @server, extract(epoch from clock_timestamp())::float8, m.*, f.*, v.*, null::bytea,
+    @active
 from (
     select @columns(m) from {schema}.message m where @scope(m)
 ) m cross join (
+    select @facts(f) from {schema}.fact f where @scope(f)
+) f cross join (
     select @vectors(v) from {schema}.vector v where @scope(v) and v.space = %(space)s
 ) v
 
 -- name: load_since
 -- Give what changed in a scope since a transaction snapshot, as columns.
-select pg_current_snapshot()::text, @server, extract(epoch from clock_timestamp())::float8, m.*, v.*, r.*, @active
+select pg_current_snapshot()::text, @server, extract(epoch from clock_timestamp())::float8, m.*, f.*, v.*, r.*, @active
 from (
     select @columns(m) from (
         select * from {schema}.message m where @scope(m) and m.written_by >= %(newer)s::xid8
@@ -23,6 +30,13 @@ from (
         where @scope(m) and m.written_by = any(%(running)s::xid8[]) and m.written_by < %(newer)s::xid8
     ) m
 ) m cross join (
+    select @facts(f) from (
+        select * from {schema}.fact f where @scope(f) and f.written_by >= %(newer)s::xid8
+        union all
+        select * from {schema}.fact f
+        where @scope(f) and f.written_by = any(%(running)s::xid8[]) and f.written_by < %(newer)s::xid8
+    ) f
+) f cross join (
     select @vectors(v) from (
         select * from {schema}.vector v where @scope(v) and v.space = %(space)s and v.written_by >= %(newer)s::xid8
         union all
@@ -36,7 +50,7 @@ from (
 ) r
 
 -- name: term_frequencies
--- Count in how many messages of a scope each term is, posted or not yet.
+-- Count in how many messages and standing facts of a scope each term is, posted or not yet.
 select f.term, sum(f.messages)::bigint
 from (
     select p.term, count(*) as messages from {schema}.posting p
@@ -51,7 +65,8 @@ from (
 group by f.term
 
 -- name: candidates
--- Give the best by keyword and by vector, the newest, and the neighbours of all of them, as columns.
+-- Give the best by keyword and by vector, the newest, and the neighbours of all of them, as columns: messages, and
+-- facts that stand and are not re-opened.
 with weights as materialized (
     select * from unnest(%(terms)s::text[], %(weights)s::float8[]) as w (term, weight)
 ), frequency as (
@@ -83,8 +98,21 @@ with weights as materialized (
             and (%(within)s::bigint[] is not null or m.seq > t.last_seq - 64)
         order by m.seq desc limit 4
     ) n
+), latest as (
+    select -f.key as key from (
+        select f.key from {schema}.fact f
+        where @scope(f) and f.retired_at is null and not f.reopened
+            and (%(within)s::bigint[] is null or -f.key = any(%(within)s))
+        order by f.recorded_at desc limit %(newest)s
+    ) f
 ), hit as (
-    select key from keyword union select key from semantic union select key from newest
+    select key from keyword union select key from semantic union select key from newest union select key from latest
+), fact as (
+    select f.key from hit h cross join lateral (
+        select f.key from {schema}.fact f
+        where @within(f) and f.key = -h.key and f.retired_at is null and not f.reopened offset 0
+    ) f
+    where h.key < 0
 ), near as (
     select m.key, m.thread, m.seq from hit h join {schema}.message m on m.key = h.key where @within(m)
 ), chosen as (
@@ -94,26 +122,43 @@ with weights as materialized (
         on m.thread = n.thread and m.seq between n.seq - 2 and n.seq + 2
     where @within(m)
 )
-select m.*, v.*
+select m.*, f.*, v.*
 from (
     select @columns(m) from chosen c join {schema}.message m on m.key = c.key where @within(m)
 ) m cross join (
-    select @vectors(v) from chosen c join {schema}.vector v on v.message = c.key
+    select @facts(f) from fact c join {schema}.fact f on f.key = c.key where @within(f)
+) f cross join (
+    select @vectors(v) from (select c.key from chosen c union all select -f.key from fact f) c
+    join {schema}.vector v on v.message = c.key
     where @within(v) and v.space = %(space)s
 ) v
 
 -- name: match_metadata
--- Give the keys of a scope's messages whose metadata contains a document.
-select array_send(array_agg(m.key)) from {schema}.message m where @scope(m) and m.labels @> %(where)s::jsonb
+-- Give the keys of a scope's messages and facts whose metadata contains a document.
+select array_send(array_agg(k.key)) from (
+    select m.key from {schema}.message m where @scope(m) and m.labels @> %(where)s::jsonb
+    union all
+    select -f.key from {schema}.fact f where @scope(f) and f.labels @> %(where)s::jsonb
+) k
 
 -- name: within
--- Give the keys of a scope's messages in a thread and a span of time, with metadata that contains a document.
-select array_agg(m.key) from {schema}.message m
-where @scope(m) and (%(thread)s::uuid is null or m.thread = %(thread)s)
-    and (%(since)s::timestamptz is null or m.created_at >= %(since)s)
-    and (%(until)s::timestamptz is null or m.created_at < %(until)s)
-    and (%(as_of)s::timestamptz is null or m.recorded_at <= %(as_of)s)
-    and (%(where)s::jsonb is null or m.labels @> %(where)s)
+-- Give the keys of a scope's messages in a thread and a span of time, with metadata that contains a document, and
+-- of its standing facts where no thread is asked for.
+select array_agg(k.key) from (
+    select m.key from {schema}.message m
+    where @scope(m) and (%(thread)s::uuid is null or m.thread = %(thread)s)
+        and (%(since)s::timestamptz is null or m.created_at >= %(since)s)
+        and (%(until)s::timestamptz is null or m.created_at < %(until)s)
+        and (%(as_of)s::timestamptz is null or m.recorded_at <= %(as_of)s)
+        and (%(where)s::jsonb is null or m.labels @> %(where)s)
+    union all
+    select -f.key from {schema}.fact f
+    where @scope(f) and f.retired_at is null and not f.reopened and %(thread)s::uuid is null
+        and (%(since)s::timestamptz is null or coalesce(f.valid_from, f.recorded_at) >= %(since)s)
+        and (%(until)s::timestamptz is null or coalesce(f.valid_from, f.recorded_at) < %(until)s)
+        and (%(as_of)s::timestamptz is null or f.recorded_at <= %(as_of)s)
+        and (%(where)s::jsonb is null or f.labels @> %(where)s)
+) k
 
 -- name: fetch
 -- Give messages by key as they are now, each with its neighbours in the thread, not far beyond deleted ones.

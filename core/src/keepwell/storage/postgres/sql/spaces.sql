@@ -16,17 +16,29 @@ where @wall(s) and s.key = %(space)s
     and not exists (select 1 from {schema}.space o where @wall(o) and o.active)
 
 -- name: put_vectors
--- Keep vectors of messages as they were embedded, and move the marks of threads past what has no gap now, where
--- every vector was kept and the space is the one in use; a row comes back where it is.
-with kept as (
-    insert into {schema}.vector (tenant, user_id, agent_id, run_id, space, message, chunk, embedding)
-    select %(tenant)s, m.user_id, m.agent_id, m.run_id, s.key, m.key, i.chunk,
-        (%(vectors)s::real[])[(i.n - 1) * s.dimension + 1 : i.n * s.dimension]::{vector}
-    from unnest(%(messages)s::bigint[], %(chunks)s::integer[], %(versions)s::text[])
+-- Keep vectors of messages, and of standing facts (below 0), as they were embedded, and move the marks of threads past
+-- what has no gap now, where every vector was kept and the space is the one in use; a row comes back where it is.
+with item as materialized (
+    select * from unnest(%(messages)s::bigint[], %(chunks)s::integer[], %(versions)s::text[])
         with ordinality as i (message, chunk, version, n)
-    join {schema}.message m on m.key = i.message and (i.version = '' or m.written_by = i.version::xid8)
-    join {schema}.space s on s.key = %(space)s
-    where @wall(m) and @wall(s)
+), embedded as (
+    select m.user_id, m.agent_id, m.run_id, i.message, i.chunk, i.n
+    from item i join {schema}.message m on m.key = i.message and (i.version = '' or m.written_by = i.version::xid8)
+    where @wall(m)
+    union all
+    select f.user_id, f.agent_id, f.run_id, i.message, i.chunk, i.n
+    from item i cross join lateral (
+        select f.user_id, f.agent_id, f.run_id from {schema}.fact f
+        where @reached(f) and f.key = -i.message and f.retired_at is null and i.version in ('', f.version::text)
+        offset 0
+    ) f
+    where i.message < 0
+), kept as (
+    insert into {schema}.vector (tenant, user_id, agent_id, run_id, space, message, chunk, embedding)
+    select %(tenant)s, e.user_id, e.agent_id, e.run_id, s.key, e.message, e.chunk,
+        (%(vectors)s::real[])[(e.n - 1) * s.dimension + 1 : e.n * s.dimension]::{vector}
+    from embedded e join {schema}.space s on s.key = %(space)s
+    where @wall(s)
     on conflict (message, space, chunk) do update set
         embedding = excluded.embedding, written_by = pg_current_xact_id()
     returning 1
@@ -62,6 +74,14 @@ where @wall(m) and m.key > %(after)s and m.terms <> '' and not exists (
     select 1 from {schema}.vector v where @wall(v) and v.message = m.key and v.space = %(space)s
 )
 order by m.key limit %(limit)s
+
+-- name: missing_fact_vectors
+-- Give standing facts with words that lack a vector in a space, by key.
+select f.key, f.id, f.body, f.version::text from {schema}.fact f
+where @wall(f) and f.key > %(after)s and f.retired_at is null and f.terms <> '' and not exists (
+    select 1 from {schema}.vector v where @wall(v) and v.message = -f.key and v.space = %(space)s
+)
+order by f.key limit %(limit)s
 
 -- name: hold_spaces
 -- Hold the tenant's spaces, so that no vectors of them are put meanwhile.
