@@ -25,18 +25,35 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_GAP = re.compile(r"[\W_]+")
+_TELLING = frozenset("#%&@")
+"""Punctuation that makes another word of a word: C# is not C."""
+_SIGNS = frozenset(("Mn", "Mc", "Me", "Sm", "Sc", "So"))
+"""Categories of characters that are no letters and still tell: vowel signs, currencies, arrows, emoji."""
+_MARK = re.compile(r"(?P<number>(?<=\d)[.,:/-](?=\d)|(?<![^\W_])-(?=\d))|[\W_]")
+"""What is no letter and no digit; ``number`` where it is part of a number, time or date, or a minus."""
 
 
 def normal(text: str) -> str:
     """Give a statement without what does not change it: case, compatibility forms, punctuation and spacing.
 
+    Numbers, signs, emoji and the vowel signs that many scripts write as marks do change it.
+
     Example:
         >>> normal("Ada's  sister is PRIYA.")
         'ada s sister is priya'
+        >>> normal("It is -5.5 degrees!"), normal("C++"), normal("C")
+        ('it is -5.5 degrees', 'c++', 'c')
     """
-    words = _GAP.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
-    return words or text.strip()
+    # Folding may leave what composing changes, and the other way round: this order is Unicode's own (its rule D146).
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", text).casefold()).casefold()
+    words = _MARK.sub(_telling, unicodedata.normalize("NFKC", folded)).split()
+    return " ".join(words) or text.strip()
+
+
+def _telling(found: re.Match[str]) -> str:
+    mark = found[0]
+    tells = found["number"] or mark in _TELLING or unicodedata.category(mark) in _SIGNS
+    return mark if tells else " "
 
 
 def fingerprint(text: str) -> bytes:
@@ -85,7 +102,7 @@ class Edit:
     ADD makes one from ``draft``; UPDATE and RESTORE give ``fact`` what ``draft`` says; DELETE ends it; NONE only
     records the decision. ``version`` is the version that was looked at (None: whichever stands): where another
     stands now, :class:`~keepwell.errors.FactChanged` is raised. ``reject`` are hashes that become rejections with
-    it. ``trust`` is that of who asks (for a draft, the draft's).
+    it. ``trust`` is that of who asks (for the draft of an ADD or UPDATE, the draft's).
     """
 
     kind: ChangeKind
@@ -156,9 +173,12 @@ def settle(
     """Give what the edits come to, in order; each sees what the ones before it did.
 
     - ADD under a key that stands is an UPDATE of that fact. A statement that stands already is NONE (its sources
-      join the standing version). What was rejected is NONE, unless ``explicit``: that lifts the rejection.
-    - UPDATE to what another fact says already is a DELETE of this one.
-    - Who is less trusted than a fact changes nothing in it: NONE.
+      join the standing version), or an UPDATE where it stands re-opened: it is looked at with that. What was rejected
+      is NONE, unless ``explicit``: that lifts the rejection.
+    - UPDATE to what another fact says already is a DELETE of this one, or of the other where only this one is to
+      have a key. UPDATE to a key that another fact has is a DELETE of that one.
+    - Who is less trusted than a fact changes nothing in it, and rejects nothing: NONE.
+    - What stands when its edit is done is not rejected by it: a statement may be corrected in its spelling.
 
     Raises:
         FactChanged: a fact is not in the version any more that the edit was made for.
@@ -222,18 +242,28 @@ class _Maker:
         draft = _given(edit)
         if says(fact, draft):
             return [self._again(edit, fact)]
-        if TRUST[draft.trust] < TRUST[fact.trust]:
-            return [self._none(edit, fact, f"{draft.trust} is less trusted than {fact.trust}, whose word this is")]
+        if self._distrusted(draft.trust, fact):
+            return [self._refused(edit, fact, draft.trust)]
         if self._rejected(draft):
             return [self._none(edit, fact, "it was rejected")]
-        other = self.table.by_text(draft.text)
-        if other is not None and other.id != fact.id:
-            if draft.key is None or other.key is not None:
-                gone = self._end(edit, fact, f"the same as fact {other.id}")
-                return [gone, self._again(edit, other)]
-            gone = self._end(edit, other, f"it is now said by fact {fact.id}")
-            return [gone, self._write(edit, "UPDATE", fact.id, fact)]
-        return [self._write(edit, "UPDATE", fact.id, fact)]
+        holder, other = self._others(draft, fact.id)
+        if other is not None and (other is holder or not self._may_take(draft, other)):
+            return [self._end(edit, fact, f"the same as fact {other.id}"), _once(self._again(edit, other))]
+        if holder is not None and self._distrusted(draft.trust, holder):
+            return [self._refused(edit, holder, draft.trust)]
+        clash = {one.id: one for one in (holder, other) if one is not None}
+        ended = [self._end(edit, one, f"it is now said by fact {fact.id}") for one in clash.values()]
+        return _only_first([*ended, self._write(edit, "UPDATE", fact.id, fact)])
+
+    def _others(self, draft: Draft, ident: UUID) -> tuple[Fact | None, Fact | None]:
+        """Give the facts but this one that have the draft's key and that say what it says."""
+        found = self.table.by_key(draft.key), self.table.by_text(draft.text)
+        holder, other = (None if one is None or one.id == ident else one for one in found)
+        return holder, other
+
+    def _may_take(self, draft: Draft, other: Fact) -> bool:
+        """Tell whether a draft with a key may take the place of a fact that says the same without one."""
+        return draft.key is not None and other.key is None and not self._distrusted(draft.trust, other)
 
     def _restore(self, edit: Edit) -> list[Settled]:
         draft = _given(edit)
@@ -242,38 +272,51 @@ class _Maker:
         if edit.version not in (None, self.table.last[edit.fact]):
             raise FactChanged(f"fact {edit.fact} has changed meanwhile; look at it again")
         there = self.table.facts.get(edit.fact)
-        if there is not None and says(there, draft) and not there.reopened:
+        if there is not None and not there.reopened and _equal(there, draft):
             return [self._none(edit, there, "it stands as it was")]
+        ids = {one.id: one for one in self._others(draft, edit.fact) if one is not None}
+        for one in (*ids.values(), *(() if there is None else (there,))):
+            if self._distrusted(edit.trust, one):
+                return [self._refused(edit, one, edit.trust)]
         if self._rejected(draft):
             return [self._none(edit, there, "it was rejected")]
-        clash = [f for f in (self.table.by_key(draft.key), self.table.by_text(draft.text)) if f is not None]
-        ids = {f.id: f for f in clash if f.id != edit.fact}
         ended = [self._end(edit, other, f"fact {edit.fact} was restored in its place") for other in ids.values()]
-        return [*ended, self._write(edit, "RESTORE", edit.fact, there)]
+        return _only_first([*ended, self._write(edit, "RESTORE", edit.fact, there)])
 
     def _delete(self, edit: Edit, fact: Fact) -> list[Settled]:
-        if TRUST[edit.trust] < TRUST[fact.trust]:
-            return [self._none(edit, fact, f"{edit.trust} is less trusted than {fact.trust}, whose word this is")]
+        if self._distrusted(edit.trust, fact):
+            return [self._refused(edit, fact, edit.trust)]
         return [self._end(edit, fact, edit.reason)]
+
+    def _distrusted(self, trust: Trust, fact: Fact) -> bool:
+        return TRUST[trust] < TRUST[fact.trust]
+
+    def _refused(self, edit: Edit, fact: Fact, trust: Trust) -> Settled:
+        reason = f"{trust} is less trusted than {fact.trust}, whose word this is"
+        return self._none(replace(edit, reject=()), fact, reason)
 
     def _rejected(self, draft: Draft) -> bool:
         return not self.explicit and not self.table.rejected.isdisjoint(draft.hashes)
 
     def _again(self, edit: Edit, fact: Fact) -> Settled:
-        draft = edit.draft
-        return replace(
-            self._none(edit, fact, edit.reason or "it stands already"), also=() if draft is None else draft.sources
-        )
+        draft = _given(edit)
+        edit = replace(edit, reject=_without(edit.reject, draft.hashes))
+        if fact.reopened and not self._distrusted(draft.trust, fact):
+            return self._write(replace(edit, draft=_kept_by(fact, draft)), "UPDATE", fact.id, fact)
+        return replace(self._none(edit, fact, edit.reason or "it stands already"), also=draft.sources)
 
     def _none(self, edit: Edit, fact: Fact | None, reason: str) -> Settled:
         named = fact.id if fact is not None else edit.fact or uuid4()
         change = self._change("NONE", named, fact, fact, reason, edit)
+        self.table.rejected.update(edit.reject)
         return Settled(change, reject=edit.reject)
 
     def _end(self, edit: Edit, fact: Fact, reason: str) -> Settled:
         del self.table.facts[fact.id]
         self.table.last[fact.id] = fact.version
-        return Settled(self._change("DELETE", fact.id, fact, None, reason, edit), reject=edit.reject)
+        reject = edit.reject if edit.draft is None else _without(edit.reject, edit.draft.hashes)
+        self.table.rejected.update(reject)
+        return Settled(self._change("DELETE", fact.id, fact, None, reason, edit), reject=reject)
 
     def _write(self, edit: Edit, kind: ChangeKind, ident: UUID, before: Fact | None) -> Settled:
         draft = _given(edit)
@@ -281,10 +324,12 @@ class _Maker:
         after = fact_of(draft, ident, version, self.owner, self.at)
         self.table.facts[ident], self.table.last[ident] = after, version
         lifted = tuple(self.table.rejected.intersection(draft.hashes)) if self.explicit else ()
+        reject = _without(edit.reject, draft.hashes)
         self.table.rejected.difference_update(lifted)
+        self.table.rejected.update(reject)
         reason = f"{edit.reason} (a rejection was lifted)".strip() if lifted else edit.reason
         change = self._change(kind, ident, before, after, reason, edit)
-        return Settled(change, draft, edit.reject, lifted)
+        return Settled(change, draft, reject, lifted)
 
     def _change(  # noqa: PLR0917 - the columns of a change, in their order
         self, kind: ChangeKind, ident: UUID, before: Fact | None, after: Fact | None, reason: str, edit: Edit
@@ -306,6 +351,25 @@ class _Maker:
         )
 
 
+def _without(hashes: tuple[bytes, ...], held: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    return tuple(one for one in hashes if one not in held)
+
+
+def _only_first(settled: list[Settled]) -> list[Settled]:
+    """Give what one edit came to with its rejections once."""
+    return [settled[0], *map(_once, settled[1:])]
+
+
+def _once(settled: Settled) -> Settled:
+    return replace(settled, reject=())
+
+
+def _kept_by(fact: Fact, draft: Draft) -> Draft:
+    """Give the draft with what it leaves open as the fact has it: the same is said again, in fewer words about it."""
+    names = ("subject", "kind", "key", "valid_from", "valid_to", "expires_at", "metadata")
+    return replace(draft, **{name: getattr(draft, name) or getattr(fact, name) for name in names})
+
+
 def _given(edit: Edit) -> Draft:
     if edit.draft is None:
         raise TypeError(f"{edit.kind} needs a draft")
@@ -319,6 +383,12 @@ def says(fact: Fact, draft: Draft) -> bool:
     names = ("key", "kind", "subject", "valid_from", "valid_to", "expires_at", "metadata")
     told = {name: getattr(draft, name) for name in names if getattr(draft, name)}
     return all(getattr(fact, name) == value for name, value in told.items())
+
+
+def _equal(fact: Fact, draft: Draft) -> bool:
+    """Tell whether a fact is in every field what a draft would make of it."""
+    made = fact_of(draft, fact.id, fact.version, fact.owner, fact.recorded_at)
+    return replace(fact, retired_at=None, metadata=dict(fact.metadata)) == replace(made, metadata=dict(made.metadata))
 
 
 def fact_of(draft: Draft, ident: UUID, version: int, owner: Owner, at: dt.datetime) -> Fact:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,11 +54,13 @@ class BundledEmbedder:
         if self._loaded is None:
             with self._loading:
                 if self._loaded is None:
-                    self._loaded = _load()
+                    self._loaded = load()
         return self._loaded
 
 
-def _load() -> Any:  # noqa: ANN401 - see above
+@cache
+def load() -> Any:  # noqa: ANN401 - see above
+    """Give the model, one for the process."""
     try:
         import wordllama  # noqa: PLC0415 - an optional part, imported at first use
     except ImportError as error:

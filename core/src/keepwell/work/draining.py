@@ -1,0 +1,105 @@
+"""Doing all that is due, here and now."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from keepwell.storage.base import PostTerms, Prune
+from keepwell.storage.facts import FindForming
+from keepwell.work.due import distil_due, embed_facts, expire, plan_distillation, reform_due
+from keepwell.work.embedding import embed_due
+from keepwell.work.forming import FormedThread, form_thread
+from keepwell.work.tools import Tools
+
+REMOVALS_KEPT = dt.timedelta(hours=24)
+_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What a drain did.
+
+    ``embedded``: vectors made, of messages and facts. ``posted``: threads whose postings were brought up to date.
+    ``formed``: messages read for facts; ``added``, ``updated``, ``retracted``: facts. ``parked``: messages that
+    could not be formed; ``failed``: threads that are tried again later. ``reformed``: re-opened facts that were
+    settled. ``distilled``: patterns added or changed. ``expired``: messages and facts past their time.
+    """
+
+    embedded: int = 0
+    posted: int = 0
+    formed: int = 0
+    added: int = 0
+    updated: int = 0
+    retracted: int = 0
+    parked: int = 0
+    failed: int = 0
+    reformed: int = 0
+    distilled: int = 0
+    expired: int = 0
+
+
+def drain(
+    tools: Tools, *, early: bool = True, rounds: bool = True, stopping: Callable[[], bool] = lambda: False
+) -> Drained:
+    """Do all that is due now, and give what was done; nothing is done twice where others drain at the same time.
+
+    ``early`` forms threads though their pause is not over. Without a language model what needs one stays due.
+    ``rounds``: also what is looked for over the whole tenant: what expired, and whose day of distillation it is.
+    ``stopping`` is asked before each thread; the rest stays due.
+    """
+    formed = list(_form_all(tools, stopping, early=early))
+    return replace(
+        chores(tools, rounds=rounds),
+        formed=sum(one.messages for one in formed),
+        added=sum(one.added for one in formed),
+        updated=sum(one.updated for one in formed),
+        retracted=sum(one.retracted for one in formed),
+        parked=sum(one.parked for one in formed),
+        failed=sum(one.error is not None for one in formed),
+    )
+
+
+def chores(tools: Tools, *, rounds: bool = True) -> Drained:
+    """Do all that is due but the forming of threads; see :func:`drain`."""
+    expired = expire(tools) if rounds else 0
+    posted = _post(tools, prune=rounds)
+    reformed = distilled = 0
+    if tools.language_model is not None:
+        if rounds:
+            plan_distillation(tools)
+        reformed, distilled = reform_due(tools), distil_due(tools)
+    embedded = 0
+    if tools.embedder is not None and tools.space is not None:
+        embedded = embed_due(tools.record, tools.space, tools.embedder) + embed_facts(tools)
+    return Drained(embedded=embedded, posted=posted, reformed=reformed, distilled=distilled, expired=expired)
+
+
+def _post(tools: Tools, *, prune: bool) -> int:
+    posted = 0
+    while done := tools.record.write(PostTerms(limit=50)):
+        posted += done
+    if prune:
+        tools.record.write(Prune(REMOVALS_KEPT))
+    return posted
+
+
+def _form_all(tools: Tools, stopping: Callable[[], bool], *, early: bool) -> Iterator[FormedThread]:
+    """Form every thread that is due, each once: what fails is not tried again right away."""
+    if tools.language_model is None:
+        return
+    tried: set[UUID] = set()
+    while True:
+        found = tools.record.read(FindForming(_PAGE + len(tried), early))
+        fresh = [thread for thread in found if thread not in tried]
+        if not fresh:
+            return
+        for thread in fresh:
+            if stopping():
+                return
+            tried.add(thread)
+            formed = form_thread(tools, thread, early=early)
+            if formed is not None:
+                yield formed
