@@ -69,6 +69,17 @@ def test_quickstart_runs_and_shows_itself(quickstart: NotebookNode) -> None:
     assert "<memory>" in printed(quickstart, "stdout")
 
 
+def test_llamaindex_runs_and_shows_each_door(reader: dict[str, str]) -> None:
+    """The notebook of LlamaIndex's doors runs without an error, and each door shows what it does."""
+    notebook = executed(FOLDER / "llamaindex.ipynb", tuple(sorted(reader.items())))
+    said = printed(notebook, "stdout")
+    assert "Fried rice, without peanuts." in said
+    assert said.count("I can't eat peanuts.") >= 4  # the agent's model, the block's, the retriever and a tool
+    assert "Ada's sister is Priya." in said
+    assert "Lisbon: yes" in said
+    assert any("forgotten" in piece for piece in shown(notebook, "text/html"))
+
+
 def test_every_notebook_is_run() -> None:
     """A notebook that nobody runs is not there."""
     source = Path(__file__).read_text(encoding="utf-8")

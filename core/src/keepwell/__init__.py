@@ -4,12 +4,18 @@ Begin with :meth:`Memory.open`.
 """
 
 from keepwell import errors
-from keepwell.memory import Holding, Memory, ScopedMemory, ScopedThread, Status, default_memory, open_named
+from keepwell.memory import Holding, Memory, ScopedMemory, ScopedThread, Status, Transfer, default_memory, open_named
 from keepwell.models import (
+    Change,
+    Changes,
     CitationPart,
     Context,
     DataPart,
+    Diff,
     Evidence,
+    Fact,
+    Facts,
+    Forgotten,
     Lineage,
     MediaPart,
     Message,
@@ -17,11 +23,15 @@ from keepwell.models import (
     Native,
     Owner,
     Part,
+    Quote,
     ReasoningPart,
     Receipt,
     Recollection,
     Recollections,
+    Rejection,
     Scope,
+    Source,
+    Sources,
     TextPart,
     Thread,
     Threads,
@@ -30,10 +40,12 @@ from keepwell.models import (
     codec,
 )
 from keepwell.providers import Embedder
+from keepwell.providers.language import LanguageModel
 
 __all__ = [
-    "CitationPart", "Context", "DataPart", "Embedder", "Evidence", "Holding", "Lineage", "MediaPart", "Memory",
-    "Message", "Messages", "Native", "Owner", "Part", "ReasoningPart", "Receipt", "Recollection", "Recollections",
-    "Scope", "ScopedMemory", "ScopedThread", "Status", "TextPart", "Thread", "Threads", "ToolCall", "ToolCallPart",
-    "codec", "default_memory", "errors", "open_named",
+    "Change", "Changes", "CitationPart", "Context", "DataPart", "Diff", "Embedder", "Evidence", "Fact", "Facts",
+    "Forgotten", "Holding", "LanguageModel", "Lineage", "MediaPart", "Memory", "Message", "Messages", "Native",
+    "Owner", "Part", "Quote", "ReasoningPart", "Receipt", "Recollection", "Recollections", "Rejection", "Scope",
+    "ScopedMemory", "ScopedThread", "Source", "Sources", "Status", "TextPart", "Thread", "Threads", "ToolCall",
+    "ToolCallPart", "Transfer", "codec", "default_memory", "errors", "open_named",
 ]  # fmt: skip

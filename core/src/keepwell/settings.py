@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from keepwell.errors import UsageError
@@ -17,7 +18,13 @@ class Settings(BaseSettings):
     read-only server for loading recalls. ``stores``: named DSNs (``KEEPWELL_STORES__NAME``).
     ``prepare_threshold``: psycopg's; -1 never prepares, for poolers that cannot keep prepared statements.
     ``snapshot_megabytes``: how much memory scopes may take in this process. ``embed_seconds``: how long a
-    recall waits for a remote embedder.
+    recall waits for a remote embedder. ``form``: whether facts are formed from messages, ``form_pause_seconds`` after
+    the last of them or as soon as ``form_every`` wait. ``language_model``: a name or an address of the model that
+    does it, ``worker``: who. ``instructions`` and ``never``: texts for it. ``tokens_per_day`` and ``calls_per_day``:
+    what it may use for one owner. ``distil_hour`` (UTC): when patterns are looked for. ``retention_days``: how long
+    messages are kept. ``secret``: what rejections are hashed under, instead of one that is kept in the store.
+    ``ranking``: whether recalls weigh by what was learned, or by weights set by hand.
+    ``context_items`` and ``context_characters``: how much a context recalls, and of each.
     """
 
     model_config = SettingsConfigDict(env_prefix="KEEPWELL_", env_nested_delimiter="__", extra="ignore")
@@ -33,6 +40,21 @@ class Settings(BaseSettings):
     prepare_threshold: int = Field(5, ge=-1)
     snapshot_megabytes: int = Field(256, ge=0)
     embed_seconds: float = Field(3.0, gt=0)
+    form: bool = True
+    form_pause_seconds: float = Field(30.0, ge=0)
+    form_every: int = Field(20, ge=1)
+    language_model: str | None = None
+    worker: Literal["thread", "none"] | None = None
+    instructions: str = ""
+    never: str = ""
+    tokens_per_day: int | None = Field(None, ge=0)
+    calls_per_day: int | None = Field(None, ge=0)
+    distil_hour: int | None = Field(3, ge=0, le=23)
+    retention_days: float | None = Field(None, gt=0)
+    secret: SecretStr | None = Field(None, min_length=16)
+    ranking: Literal["learned", "hand"] = "learned"
+    context_items: int = Field(5, ge=1, le=1000)
+    context_characters: int = Field(300, ge=20)
 
 
 def read_settings() -> Settings:

@@ -24,9 +24,6 @@ from llama_index.core.base.llms.types import (
     ImageBlock,
     MessageRole,
     TextBlock,
-    ThinkingBlock,
-    ToolCallBlock,
-    VideoBlock,
 )
 from pydantic import BaseModel
 
@@ -43,7 +40,11 @@ from keepwell import (
     codec,
     errors,
 )
-from llama_index.memory.keepwell import to_chat_message, to_message
+from llama_index.memory.keepwell import messages, to_chat_message, to_message
+from llama_index.memory.keepwell.kinds import HAS_TOOL_CALLS, ThinkingBlock, ToolCallBlock, VideoBlock
+
+if not HAS_TOOL_CALLS:
+    pytest.skip("not available here: tool calls as blocks, in this LlamaIndex", allow_module_level=True)
 
 FIELDS = ("role", "name", "parts", "tool_calls", "tool_call_id", "metadata", "native")
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(40))
@@ -384,6 +385,19 @@ def test_what_llama_index_has_no_block_for_is_named() -> None:
         "[tool call]",
         "[llama_index:from_the_future]",
     ]
+
+
+def test_in_an_older_llama_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are no blocks for thoughts and calls, calls stand beside the blocks, as OpenAI takes them."""
+    monkeypatch.setattr(messages, "HAS_TOOL_CALLS", False)
+    monkeypatch.setattr(messages, "HAS_THOUGHTS", False)
+    parts = (ReasoningPart(text="hm"), TextPart(text="so"), ToolCallPart(index=0))
+    asked = Message(role="assistant", parts=parts, tool_calls=(ToolCall(id="a", name="f", args={"x": 1}),))
+    seen = to_chat_message(asked)
+    assert seen.blocks == [TextBlock(text="so")]
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x":1}'}}
+    assert seen.additional_kwargs == {"tool_calls": [call]}
+    assert to_message(seen).tool_calls == asked.tool_calls
 
 
 def test_a_cache_point_survives_an_edit() -> None:

@@ -100,9 +100,17 @@ class Desk:
         return Progress(*columns, console=console, transient=True, disable=not shown)
 
     @contextmanager
-    def memory(self, embedder: str | None = None) -> Iterator[Memory]:
-        """Open the store, with ``embedder="auto"`` for what makes or compares vectors."""
-        with Memory.open(self.dsn, path=self.path, schema=self.schema, tenant=self.tenant, embedder=embedder) as memory:
+    def memory(self, embedder: str | None = None, language_model: str | None = None) -> Iterator[Memory]:
+        """Open the store, with ``embedder="auto"`` for what makes or compares vectors; a command has no worker."""
+        with Memory.open(
+            self.dsn,
+            path=self.path,
+            schema=self.schema,
+            tenant=self.tenant,
+            embedder=embedder,
+            language_model=language_model,
+            worker="none",
+        ) as memory:
             yield memory
 
     def data_folder(self) -> Path | None:

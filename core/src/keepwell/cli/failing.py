@@ -12,7 +12,15 @@ from typing import NoReturn
 import typer
 
 from keepwell.cli.plain import plain
-from keepwell.errors import Conflict, EmbeddingError, KeepwellError, NotFound, StoreError, UsageError
+from keepwell.errors import (
+    Conflict,
+    EmbeddingError,
+    KeepwellError,
+    LanguageModelError,
+    NotFound,
+    StoreError,
+    UsageError,
+)
 
 INTERRUPTED = 130
 """What a shell gives for a program that was ended by Ctrl-C."""
@@ -42,7 +50,7 @@ def exit_code(error: KeepwellError) -> int:
             return 2
         case NotFound():
             return 3
-        case StoreError() | EmbeddingError() | Conflict():
+        case StoreError() | EmbeddingError() | LanguageModelError() | Conflict():
             return 4
         case _:
             return 1

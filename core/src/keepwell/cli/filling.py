@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -17,12 +18,15 @@ from keepwell import Message, ScopedMemory, ScopedThread, Thread
 from keepwell.cli.desk import Agent, Desk, Run, User, Whose, at_desk, view_of
 from keepwell.cli.failing import INTERRUPTED
 from keepwell.cli.plain import counted
+from keepwell.cli.working import carried
 from keepwell.errors import EmbeddingError, ImportFormatError, ThreadExists
 from keepwell.importing import Format, ImportedThread, LeftOut, detect, read
+from keepwell.importing.kept import is_export
 
 BATCH = 500
 """How many messages are committed at once."""
 _SHOWN = 5
+_HEAD_CHARACTERS = 10_000
 _REASONS: dict[LeftOut, str] = {
     "branch": "of other branches",
     "hidden": "marked as hidden",
@@ -41,10 +45,13 @@ class Choice(StrEnum):
     CHATGPT = "chatgpt"
     CLAUDE = "claude"
     JSONL = "jsonl"
+    KEEPWELL = "keepwell"
 
-    def of(self, file: Path) -> Format:
+    def of(self, file: Path) -> Format | Literal["keepwell"]:
         """Give the format of a file."""
         match self:
+            case Choice.KEEPWELL:
+                return "keepwell"
             case Choice.CHATGPT:
                 return "chatgpt"
             case Choice.CLAUDE:
@@ -52,7 +59,7 @@ class Choice(StrEnum):
             case Choice.JSONL:
                 return "jsonl"
             case Choice.AUTO:
-                return detect(file)
+                return "keepwell" if _is_ours(file) else detect(file)
 
 
 @dataclass
@@ -83,12 +90,15 @@ def import_(
     thread_prefix: Annotated[str, typer.Option(help="Put before each thread's id.", show_default=False)] = "",
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out what cannot be read.")] = False,
 ) -> None:
-    """Import conversations: a ChatGPT or Claude export, or JSON lines with a text each.
+    """Import conversations: a ChatGPT or Claude export, or JSON lines with a text each; or what export wrote.
 
     Run again, it adds only what is new. Stopped at any moment, it goes on where it was.
     """
     tally = Tally()
     kind = format.of(file)
+    if kind == "keepwell":
+        _take_in(desk, file, Whose(user, agent, run))
+        return
     on_broken = (lambda error: tally.broken.append(str(error))) if skip_broken else None
     with desk.memory("auto") as memory:
         view = view_of(memory, Whose(user, agent, run))
@@ -104,6 +114,23 @@ def import_(
             desk.note(_summary(tally))
             raise
     _tell(desk, file, kind, tally)
+
+
+def _is_ours(file: Path) -> bool:
+    """Tell whether a file is one that ``export`` wrote."""
+    try:
+        with file.open(encoding="utf-8") as text:
+            return is_export(text.readline(_HEAD_CHARACTERS))
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _take_in(desk: Desk, file: Path, whose: Whose) -> None:
+    with desk.memory("auto") as memory:
+        done = dataclasses.asdict(view_of(memory, whose).import_(file))
+        vectors = memory.drain().embedded
+    answer = {"file": str(file), "format": "keepwell", "finished": True, **done, "caught_up": vectors}
+    desk.tell(answer, f"new: {carried(done)}")
 
 
 def _pour(desk: Desk, view: ScopedMemory, pieces: Iterator[ImportedThread], prefix: str, tally: Tally) -> None:

@@ -13,6 +13,7 @@ from keepwell import Status
 from keepwell.cli.desk import Desk, at_desk
 from keepwell.cli.plain import counted, plain
 from keepwell.cli.tables import pairs
+from keepwell.cli.working import drained
 from keepwell.errors import EmbedderMismatch, UsageError
 from keepwell.settings import read_settings
 
@@ -93,12 +94,10 @@ def reembed(desk: Desk) -> None:
 
 @at_desk
 def drain(desk: Desk) -> None:
-    """Do now what is due: vectors that are missing, postings that wait."""
+    """Do now what is due: vectors, facts (with a language model), what is past its time."""
     with desk.memory("auto") as memory, desk.err.status("working"):
         done = memory.drain()
-    desk.tell(
-        dataclasses.asdict(done), f"{counted(done.embedded, 'message')} got vectors, {done.posted:,} got postings"
-    )
+    desk.tell(dataclasses.asdict(done), drained(done))
 
 
 @at_desk

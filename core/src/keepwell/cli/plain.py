@@ -10,8 +10,10 @@ from typing import assert_never
 from uuid import UUID
 
 from keepwell import (
+    Change,
     CitationPart,
     DataPart,
+    Fact,
     MediaPart,
     Message,
     Owner,
@@ -103,10 +105,55 @@ def recollection_fields(found: Recollection) -> dict[str, object]:
         "score": found.score,
         "thread": found.thread,
         **owner_fields(found.owner),
-        "message": message_fields(found.message),
+        "text": found.text,
+        **_item_fields(found),
         "sources": {name: {"rank": said.rank, "score": said.score} for name, said in found.evidence.items()},
         "before": [message_fields(message) for message in found.before],
         "after": [message_fields(message) for message in found.after],
+    }
+
+
+def _item_fields(found: Recollection) -> dict[str, object]:
+    item = found.item
+    return {"fact": fact_fields(item)} if isinstance(item, Fact) else {"message": message_fields(item)}
+
+
+def fact_fields(fact: Fact) -> dict[str, object]:
+    """Give a fact for a document."""
+    return {
+        "id": fact.id,
+        "version": fact.version,
+        "text": fact.text,
+        **owner_fields(fact.owner),
+        "subject": fact.subject,
+        "kind": fact.kind,
+        "key": fact.key,
+        "valid_from": fact.valid_from,
+        "valid_to": fact.valid_to,
+        "recorded_at": fact.recorded_at,
+        "retired_at": fact.retired_at,
+        "expires_at": fact.expires_at,
+        "confidence": fact.confidence,
+        "trust": fact.trust,
+        "metadata": fact.metadata,
+        "reopened": fact.reopened,
+    }
+
+
+def change_fields(change: Change) -> dict[str, object]:
+    """Give a change for a document."""
+    return {
+        "id": change.id,
+        "kind": change.kind,
+        "fact": change.fact,
+        **owner_fields(change.owner),
+        "before": None if change.before is None else fact_fields(change.before),
+        "after": None if change.after is None else fact_fields(change.after),
+        "reason": change.reason,
+        "at": change.at,
+        "actor": change.actor,
+        "batch": change.batch,
+        "cause": change.cause,
     }
 
 

@@ -11,12 +11,12 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from keepwell.cli import asking, filling, forgetting, keeping
+from keepwell.cli import asking, facts, filling, forgetting, keeping, working
 from keepwell.cli.demo.command import demo
 from keepwell.cli.desk import AsJson, Desk, Dsn, Folder, Schema, Tenant
 from keepwell.cli.failing import log_on_one_line, on_one_line
 
-_MEMORY, _CARE = "Memory", "Looking after the store"
+_MEMORY, _FACTS, _CARE = "Memory", "Facts", "Looking after the store"
 
 
 class Program(TyperGroup):
@@ -51,11 +51,24 @@ def program() -> typer.Typer:
     app.command("threads", rich_help_panel=_MEMORY)(asking.threads)
     app.command("show", rich_help_panel=_MEMORY)(asking.show)
     app.command("forget", rich_help_panel=_MEMORY)(forgetting.forget)
+    app.command("verify-erasure", rich_help_panel=_MEMORY)(forgetting.verify_erasure)
+    app.command("export", rich_help_panel=_MEMORY)(working.export)
+    app.command("facts", rich_help_panel=_FACTS)(facts.facts)
+    app.command("sources", rich_help_panel=_FACTS)(facts.sources)
+    app.command("history", rich_help_panel=_FACTS)(facts.history)
+    app.command("diff", rich_help_panel=_FACTS)(facts.diff)
+    app.command("remember", rich_help_panel=_FACTS)(facts.remember)
+    app.command("correct", rich_help_panel=_FACTS)(facts.correct)
+    app.command("retract", rich_help_panel=_FACTS)(facts.retract)
+    app.command("restore", rich_help_panel=_FACTS)(facts.restore)
+    app.command("revert", rich_help_panel=_FACTS)(facts.revert)
     app.command("status", rich_help_panel=_CARE)(keeping.status)
     app.command("schema", rich_help_panel=_CARE)(keeping.schema)
     app.command("migrate", rich_help_panel=_CARE)(keeping.migrate)
     app.command("reembed", rich_help_panel=_CARE)(keeping.reembed)
     app.command("drain", rich_help_panel=_CARE)(keeping.drain)
+    app.command("worker", rich_help_panel=_CARE)(working.worker)
+    app.command("retry", rich_help_panel=_CARE)(working.retry)
     app.command("stop", rich_help_panel=_CARE)(keeping.stop)
     app.command("upgrade", rich_help_panel=_CARE)(keeping.upgrade)
     return app

@@ -7,7 +7,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from rich.table import Table
 from rich.text import Text
 
-from keepwell import Message, Receipt, Recollection, Recollections, Thread
+from keepwell import (
+    Change,
+    Diff,
+    Fact,
+    Message,
+    Quote,
+    Receipt,
+    Recollection,
+    Recollections,
+    Sources,
+    Thread,
+)
 from keepwell.cli.plain import moment, one_line, plain, speaker, words
 
 CELL_CHARACTERS = 400
@@ -21,7 +32,7 @@ def recollection_table(found: Recollections) -> Table:
     for name in ("score", "when", "who", "text, where, why"):
         table.add_column(name, overflow="fold", no_wrap=name in {"score", "when"})
     for item in found:
-        who = Text(one_line(speaker(item.message), 20))
+        who = Text(one_line(item.who, 20))
         table.add_row(f"{item.score:.3f}", f"{item.at:%Y-%m-%d}", who, _between_neighbours(item))
     return table
 
@@ -62,12 +73,72 @@ def pairs(rows: Mapping[str, object]) -> Text:
     return Text("\n").join(lines)
 
 
+def fact_table(facts: Iterable[Fact]) -> Table:
+    """Give the facts, one a line; ids are whole, so that they can be copied."""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("since", "fact", "key", "id"):
+        table.add_column(name, overflow="fold", no_wrap=name == "since")
+    for fact in facts:
+        until = "" if fact.valid_to is None else f" to {fact.valid_to:%Y-%m-%d}"
+        of = ", ".join(value for value in (fact.subject, fact.kind, fact.owner.agent_id, fact.owner.run_id) if value)
+        notes = [of, "looked at again soon" if fact.reopened else "", "" if fact.stands else "not held any more"]
+        said = "; ".join(plain(note) for note in notes if note)
+        text = Text.assemble(one_line(fact.text, CELL_CHARACTERS), (f"\n{said}" if said else "", "dim"))
+        table.add_row(f"{fact.at:%Y-%m-%d}{until}", text, Text(plain(fact.key or "")), Text(str(fact.id), style="cyan"))
+    return table
+
+
+def change_table(changes: Iterable[Change]) -> Table:
+    """Give the changes, each with what was before and is after, why, by whom, and its id."""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 1, 0))
+    for name in ("when", "what", "before, after, why, id"):
+        table.add_column(name, overflow="fold", no_wrap=name != "before, after, why, id")
+    for change in changes:
+        lines = [
+            *([] if change.before is None else [Text(f"- {_said(change.before)}", style="red")]),
+            *([] if change.after is None else [Text(f"+ {_said(change.after)}", style="green")]),
+            Text.assemble((plain(f"{change.actor}: {change.reason}" if change.reason else change.actor), "dim")),
+            Text(str(change.id), style="cyan"),
+        ]
+        table.add_row(moment(change.at), change.kind, Text("\n").join(lines))
+    return table
+
+
+def diff_lines(diff: Diff) -> Text:
+    """Give what came, what went and what says something else now, a line each."""
+    came = [Text(f"+ {_said(fact)}", style="green") for fact in diff.added]
+    went = [Text(f"- {_said(fact)}", style="red") for fact in diff.removed]
+    other = [Text(f"~ {_said(old)}\n  {_said(new)}", style="yellow") for old, new in diff.changed]
+    return Text("\n").join([*came, *went, *other])
+
+
+def source_lines(sources: Sources) -> Text:
+    """Give what a fact rests on, a line each."""
+    quotes = [
+        Text.assemble(
+            (f"{moment(q.message.created_at)}  {plain(q.thread)}  ", "cyan"), f"{speaker(q.message)}: {_cut(q)}"
+        )
+        for q in sources.quotes
+    ]
+    facts = [Text.assemble((f"{moment(fact.at)}  fact  ", "cyan"), _said(fact)) for fact in sources.facts]
+    return Text("\n").join([*quotes, *facts])
+
+
+def _cut(quote: Quote) -> str:
+    return one_line(quote.text, CELL_CHARACTERS)
+
+
+def _said(fact: Fact) -> str:
+    return one_line(fact.text, CELL_CHARACTERS)
+
+
 def _between_neighbours(item: Recollection) -> Text:
+    said = words(item.item) if isinstance(item.item, Message) else item.text
     lines = [
         *_neighbours(item.before),
-        Text(one_line(words(item.message), CELL_CHARACTERS)),
+        Text(one_line(said, CELL_CHARACTERS)),
         *_neighbours(item.after),
-        Text.assemble((plain(item.thread), "cyan"), (f"  {item.why}", "cyan")),
+        Text.assemble((plain(item.thread or item.kind), "cyan"), (f"  {item.why}", "cyan")),
     ]
     return Text("\n").join(lines)
 

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import inspect
 import logging
 import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 
 from keepwell.errors import EmbedderFailed, EmbedderMismatch, KeepwellError
+from keepwell.formation.options import FormationSettings
+from keepwell.memory.joining import OnLoop, is_asynchronous
 from keepwell.memory.opened import Opened
-from keepwell.providers.embedding import Embedder, unit_vector
+from keepwell.providers.embedding import Embedder, unit, unit_vector
+from keepwell.providers.language import LanguageModel
 from keepwell.recall.analysis import analyse
 from keepwell.recall.cache import SnapshotCache
 from keepwell.recall.tokens import Counter
-from keepwell.storage.base import ActiveSpace, Appended, OpenSpace, PostTerms, Record, Space, Write
+from keepwell.storage.base import ActiveSpace, Appended, Forming, OpenSpace, PostTerms, Record, Space, Write
+from keepwell.storage.facts import ReadSecret
 from keepwell.work import embed_appended
 
 if TYPE_CHECKING:
     from purgatory import AsyncCircuitBreakerFactory, SyncCircuitBreakerFactory
 
     from keepwell.providers.embedding import Vectors
+    from keepwell.recall.weights import Ranking
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,12 +47,27 @@ class Models:
     embedder: Embedder | None
     counter: Counter
     seconds: float
+    language: LanguageModel | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How a memory goes about facts: when messages are formed, by what, and how a context shows what is recalled."""
+
+    forming: Forming = field(default_factory=Forming)
+    formation: FormationSettings = field(default_factory=FormationSettings)
+    secret: bytes | None = None
+    context_items: int = 5
+    context_characters: int = 300
+    ranking: Ranking = "learned"
 
 
 class Engine:
     """One tenant of one opened store, with its models."""
 
-    def __init__(self, opened: Opened, tenant: str, models: Models, cache_bytes: int) -> None:
+    def __init__(
+        self, opened: Opened, tenant: str, models: Models, cache_bytes: int, habits: Habits | None = None
+    ) -> None:
         """Bind them; the embedder's space is looked up, not made.
 
         Raises:
@@ -57,21 +76,29 @@ class Engine:
         self.opened = opened
         self.tenant = tenant
         self.models = models
+        self.habits = habits = habits or Habits()
         self.record: Record = opened.store.record(tenant)
         self.cache = SnapshotCache(cache_bytes)
         self._breakers, self._async_breakers = _breakers()
         self._space: Space | None = None
+        self._secret = habits.secret
         self._opening = threading.Lock()
         analyse("ready")
         self._check_space()
 
+    def write(self, change: Write[R], connection: object = None) -> R:
+        """Make one write: in a transaction of its own, or as part of the connection's."""
+        if isinstance(connection, OnLoop):
+            return connection.write(self.record, change)
+        return self.record.write(change, connection)
+
     def perform(self, script: Script[R], connection: object = None) -> R:
         """Carry out a script's writes, one after the other."""
-        return _drive(script, lambda change: self.record.write(change, connection))
+        return _drive(script, lambda change: self.write(change, connection))
 
     async def aperform(self, script: Script[R], connection: object = None) -> R:
         """Do the same without holding up the loop; an asynchronous connection is used on the loop itself."""
-        if connection is None or not inspect.iscoroutinefunction(getattr(connection, "execute", None)):
+        if not is_asynchronous(connection):
             return await self.run(self.perform, script, connection)
         try:
             change = next(script)
@@ -109,6 +136,24 @@ class Engine:
     def forget_space(self) -> None:
         """Look the space up anew at the next need."""
         self._space = None
+
+    def secret(self) -> bytes:
+        """Give the secret under which rejections are hashed: that of the settings, else the one kept for the tenant."""
+        if self._secret is None:
+            self._secret = self.record.read(ReadSecret())
+        return self._secret
+
+    def unit_vectors(self, texts: list[str]) -> Vectors:
+        """Give the unit vectors of texts, by an embedder in this process.
+
+        Raises:
+            EmbedderFailed: the model failed, or answered nonsense.
+        """
+        embedder = self._embedder()
+        # Lone surrogates, which no model can read, are replaced in what it is shown.
+        readable = [text.encode("utf-8", "replace").decode() for text in texts]
+        with _as_embedder_failure():
+            return unit(embedder.embed(readable), embedder.dimension, len(texts))
 
     def after_append(self, appended: Appended) -> None:
         """Do what follows an append's commit: vectors by an embedder in this process, and postings now and then.

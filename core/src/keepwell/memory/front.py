@@ -5,26 +5,33 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Hashable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
+from uuid import UUID
 
-from keepwell.errors import KeepwellError, MissingExtra, StoreClosed, UsageError
-from keepwell.memory.engine import Engine, Models
+from keepwell.errors import KeepwellError, MissingExtra, StoreClosed, ThreadNotFound, UsageError
+from keepwell.formation.options import FormationSettings
+from keepwell.memory.engine import Engine, Habits, Models
+from keepwell.memory.forming import tools_of
 from keepwell.memory.holding import Holding
 from keepwell.memory.opened import Opened, Registry
+from keepwell.memory.places import Place, check_dsn
 from keepwell.memory.scoped import ScopedMemory
+from keepwell.memory.status import Status
+from keepwell.memory.thread import ScopedThread
 from keepwell.memory.twins import twin
 from keepwell.models import Scope
-from keepwell.models.html import table
+from keepwell.models.message import now
 from keepwell.models.scope import MAX_TENANT_BYTES, check_id
 from keepwell.providers.embedding import Embedder, embedder_of
+from keepwell.providers.language import LanguageModel
 from keepwell.recall.tokens import Counter, estimate
-from keepwell.storage.base import ReadStatus, Store, TenantStatus
-from keepwell.work import Drained, Progress, drain, reembed
+from keepwell.storage.base import Forming, ReadStatus, Store
+from keepwell.storage.facts import ListParked, ReadFormation, ReadSpent, RetryParked
+from keepwell.work import Drained, FormedThread, Progress, Worker, drain, form_thread, reembed
 
 if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool
@@ -36,48 +43,6 @@ _log = logging.getLogger("keepwell.memory")
 _open_stores = Registry()
 _named: dict[tuple[str, str], Memory] = {}
 _opening = threading.RLock()
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """How a memory is: what it holds, what is due, and what cannot be done just now."""
-
-    name: str
-    tenant: str
-    place: str
-    embedder: str | None
-    held: int
-    lost: int
-    snapshots: int
-    snapshot_bytes: int
-    record: TenantStatus
-
-    def rows(self) -> list[tuple[str, object]]:
-        """Give all of it as pairs of a word and a value."""
-        record = self.record
-        space = record.space
-        return [
-            ("store", f"{self.name} ({self.place})"),
-            ("tenant", self.tenant),
-            ("server", record.server),
-            ("role", record.role),
-            ("row-level security", record.row_security),
-            ("schema version", record.schema_version),
-            ("embedder", self.embedder or "none"),
-            ("vectors of", f"{space.model} ({space.dimension})" if space else "none"),
-            ("owners", record.owners),
-            ("threads", record.threads),
-            ("messages", record.messages),
-            ("vectors", record.vectors),
-            ("waiting for vectors", record.due),
-            ("waiting since", record.oldest_due or "-"),
-            ("held in this process", self.held),
-            ("given up in this process", self.lost),
-            ("scopes in this process", f"{self.snapshots} ({self.snapshot_bytes / _MEGABYTE:.1f} MB)"),
-        ]
-
-    def _repr_html_(self) -> str:
-        return table(("what", "value"), self.rows())
 
 
 class Memory:
@@ -96,6 +61,7 @@ class Memory:
         self.holding = Holding()
         self._opened = opened
         self._live_engine: Engine | None = engine
+        self._worker: Worker | None = None
         _named[name, self.tenant] = self
 
     @classmethod
@@ -111,13 +77,18 @@ class Memory:
         schema: str | None = None,
         tenant: str | None = None,
         embedder: Any = "auto",  # noqa: ANN401 - an Embedder, or whatever embedder_of takes
+        language_model: Any = None,  # noqa: ANN401 - a LanguageModel, or whatever language_model_of takes
+        worker: Literal["thread", "none"] | None = None,
         require_rls: bool = False,
         token_counter: Counter = estimate,
     ) -> Memory:
         """Open a store: the embedded PostgreSQL, the server of a DSN, or a pool's.
 
         What is not given comes from the settings (``KEEPWELL_*``). ``embedder="auto"`` takes the bundled one
-        where the extra ``local`` is installed; None works without vectors.
+        where the extra ``local`` is installed; None works without vectors. ``language_model`` forms facts from
+        messages: an object of LangChain's or LlamaIndex's, a name, an address, or a function. ``worker="thread"``
+        does what is due in the background, as the embedded store does by itself where there is a language model;
+        otherwise ``drain`` does it, or a worker of its own.
 
         Raises:
             StoreUnavailable: no server answers there.
@@ -128,8 +99,8 @@ class Memory:
         settings = _settings()
         if sum(given is not None for given in (dsn, path, pool)) > 1:
             raise UsageError("give one of dsn, path and pool")
-        _check_dsn(dsn)
-        place = _Place(
+        check_dsn(dsn)
+        place = Place(
             dsn=dsn if dsn is not None else (None if path is not None or pool is not None else settings.dsn),
             path=None if path is None and settings.path is None else Path(path or settings.path or ""),
             pool=pool,
@@ -142,13 +113,17 @@ class Memory:
             raise UsageError(f"pool_size is {place.pool_size}; give 1 or more")
         opened = _open_stores.take(place.key(), lambda: place.open(settings))
         try:
-            models = Models(_embedder(embedder), token_counter, settings.embed_seconds)
+            language = _language_model(settings.language_model if language_model is None else language_model)
+            models = Models(_embedder(embedder), token_counter, settings.embed_seconds, language)
             chosen = check_id(settings.tenant if tenant is None else tenant, "tenant", MAX_TENANT_BYTES)
-            engine = Engine(opened, chosen, models, settings.snapshot_megabytes * _MEGABYTE)
+            engine = Engine(opened, chosen, models, settings.snapshot_megabytes * _MEGABYTE, habits_of(settings))
         except BaseException:
             _open_stores.release(opened)
             raise
-        return cls(opened, engine, name)
+        memory = cls(opened, engine, name)
+        if (worker or settings.worker or _worker_of(place, language)) == "thread":
+            memory._start_worker()
+        return memory
 
     @classmethod
     async def aopen(cls, dsn: str | None = None, **options: Any) -> Memory:  # noqa: ANN401 - those of open
@@ -163,13 +138,15 @@ class Memory:
         name: str = "default",
         tenant: str = "default",
         embedder: Any = None,  # noqa: ANN401 - as in open
+        language_model: Any = None,  # noqa: ANN401 - as in open
         token_counter: Counter = estimate,
         snapshot_bytes: int = 256 * _MEGABYTE,
     ) -> Memory:
         """Give the memory of a store that you made yourself, for tests and for backends of your own."""
         opened = _open_stores.take(("over", id(store)), lambda: Opened(store, ("over", id(store))))
-        models = Models(_embedder(embedder), token_counter, _settings().embed_seconds)
-        return cls(opened, Engine(opened, tenant, models, snapshot_bytes), name)
+        settings = _settings()
+        models = Models(_embedder(embedder), token_counter, settings.embed_seconds, _language_model(language_model))
+        return cls(opened, Engine(opened, tenant, models, snapshot_bytes, habits_of(settings)), name)
 
     def __repr__(self) -> str:
         """Name store and tenant."""
@@ -238,9 +215,10 @@ class Memory:
         return self._engine.opened.store.transaction()
 
     def status(self) -> Status:
-        """Give what the tenant holds, what is due, and how the store is."""
+        """Give what the tenant holds, what is due, how long it takes, what could not be formed, and what it cost."""
         engine = self._engine
-        embedder = engine.models.embedder
+        embedder, language = engine.models.embedder, engine.models.language
+        today = now().replace(hour=0, minute=0, second=0, microsecond=0)
         return Status(
             self.name,
             self.tenant,
@@ -251,12 +229,47 @@ class Memory:
             len(engine.cache),
             engine.cache.nbytes,
             engine.record.read(ReadStatus()),
+            None if language is None else language.model,
+            self._worker is not None and self._worker.running,
+            engine.record.read(ReadFormation()),
+            engine.record.read(ListParked(limit=20)),
+            engine.record.read(ReadSpent(today)),
         )
 
-    def drain(self) -> Drained:
-        """Do what is due now: vectors that are missing, postings that wait."""
-        engine = self._engine
-        return drain(engine.record, engine.space(), engine.models.embedder)
+    def drain(self, *, early: bool = True) -> Drained:
+        """Do what is due now, and give what was done: vectors, facts, what was re-opened, what is past its time.
+
+        ``early`` forms threads though somebody may still be speaking. Without a language model no facts are formed,
+        and what is due stays so.
+        """
+        return drain(tools_of(self._engine), early=early)
+
+    def form(self, thread: ScopedThread | UUID) -> FormedThread | None:
+        """Form the facts of one thread (or key) now; None where nothing is due, or somebody else is at it.
+
+        This is all that another engine for background work needs to call.
+
+        Raises:
+            NoLanguageModel: the memory was opened without one.
+            ThreadNotFound: the thread was never written.
+        """
+        key = thread.key if isinstance(thread, ScopedThread) else thread
+        if key is None:
+            raise ThreadNotFound("this thread was never written; there is nothing to form")
+        return form_thread(tools_of(self._engine), key)
+
+    def retry(self, scope: ScopedMemory | None = None) -> int:
+        """Have messages that could not be formed tried again (those of the scope alone), and count them.
+
+        Work that waits after a failure is due at once, too.
+        """
+        return self._engine.write(RetryParked(None if scope is None else scope.scope))
+
+    def _start_worker(self) -> None:
+        """Do what is due in the background of this process from now on, until the memory is closed."""
+        if self._worker is None:
+            self._worker = Worker(lambda: tools_of(self._engine), name=self.tenant)
+        self._worker.start()
 
     def reembed(self, embedder: Any = None, *, progress: Progress | None = None) -> int:  # noqa: ANN401 - as in open
         """Make all vectors anew with an embedder (this memory's own where none is given), and use it from then on.
@@ -271,8 +284,9 @@ class Memory:
         self._live_engine = Engine(
             engine.opened,
             engine.tenant,
-            Models(chosen, engine.models.counter, engine.models.seconds),
+            replace(engine.models, embedder=chosen),
             engine.cache.budget,
+            engine.habits,
         )
         return count
 
@@ -280,6 +294,8 @@ class Memory:
         """Let go of the store; the last memory of a store closes its connections. A second time does nothing."""
         if self._live_engine is None:
             return
+        if self._worker is not None:
+            self._worker.stop()
         if self.holding.held and self.holding.retry():
             _log.error(
                 "%d messages that were held are lost with this memory: the store did not take them", self.holding.held
@@ -296,6 +312,8 @@ class Memory:
 
     astatus = twin(status)
     adrain = twin(drain)
+    aform = twin(form)
+    aretry = twin(retry)
     areembed = twin(reembed)
 
     def _repr_html_(self) -> str:
@@ -331,59 +349,36 @@ def _open_configured(name: str, tenant: str) -> Memory:
     return Memory.open(dsn, name=name, tenant=tenant)
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a store is and how it is opened."""
+def _worker_of(place: Place, language: LanguageModel | None) -> Literal["thread", "none"]:
+    """Give who does what is due where nobody said: the store of one process does it itself."""
+    embedded = place.dsn is None and place.pool is None
+    return "thread" if embedded and language is not None else "none"
 
-    dsn: str | None
-    path: Path | None
-    pool: Any
-    read_dsn: str | None
-    pool_size: int
-    schema: str
-    require_rls: bool
 
-    def key(self) -> Hashable:
-        where = self.dsn if self.dsn is not None else id(self.pool) if self.pool is not None else str(self.path)
-        return where, self.read_dsn, self.pool_size, self.schema, self.require_rls
-
-    def open(self, settings: Settings) -> Opened:
-        from keepwell.storage.postgres import PoolOptions, PostgresStore  # noqa: PLC0415 - psycopg, when it is needed
-
-        prepare = None if settings.prepare_threshold < 0 else settings.prepare_threshold
-        options = PoolOptions(self.pool_size, settings.pool_seconds, prepare)
-        shared: dict[str, Any] = {"read_dsn": self.read_dsn, "schema": self.schema, "options": options}
-        if self.dsn is not None and self.dsn.startswith(("neo4j:", "neo4j+", "bolt:", "bolt+")):
-            raise UsageError("a Neo4j address cannot be opened as a store yet; give a PostgreSQL DSN")
-        if self.pool is not None or self.dsn is not None:
-            store = PostgresStore(self.dsn, pool=self.pool, require_rls=self.require_rls, **shared)
-            return Opened(store, self.key())
-        return self._open_embedded(shared)
-
-    def _open_embedded(self, shared: dict[str, Any]) -> Opened:
-        from keepwell.storage.postgres import PostgresStore, embedded  # noqa: PLC0415 - an extra, when it is needed
-
-        server = embedded.start(self.path)
-        try:
-            store = PostgresStore(server.dsn, admin_dsn=server.admin_dsn, require_rls=self.require_rls, **shared)
-        except BaseException:
-            server.release()
-            raise
-        return Opened(store, self.key(), at_close=server.release)
+def habits_of(settings: Settings) -> Habits:
+    """Give how a memory goes about facts, by the settings."""
+    pause = settings.form_pause_seconds if settings.form else None
+    return Habits(
+        Forming(pause, settings.form_every),
+        FormationSettings(
+            instructions=settings.instructions,
+            never=settings.never,
+            tokens_per_day=settings.tokens_per_day,
+            calls_per_day=settings.calls_per_day,
+            distil_hour=settings.distil_hour,
+            retention_days=settings.retention_days,
+        ),
+        None if settings.secret is None else settings.secret.get_secret_value().encode(),
+        settings.context_items,
+        settings.context_characters,
+        settings.ranking,
+    )
 
 
 def _settings() -> Settings:
     from keepwell.settings import read_settings  # noqa: PLC0415 - not at the import of keepwell, which is to be quick
 
     return read_settings()
-
-
-def _check_dsn(dsn: object) -> None:
-    """Refuse what would otherwise open another store than was meant."""
-    if dsn is not None and not isinstance(dsn, str):
-        raise UsageError(f"dsn= takes text, not {type(dsn).__name__}")
-    if dsn is not None and not dsn.strip():
-        raise UsageError("the dsn is empty; give one, or leave it out for the embedded PostgreSQL")
 
 
 def _embedder(given: Any) -> Embedder | None:  # noqa: ANN401 - as in Memory.open
@@ -396,3 +391,11 @@ def _embedder(given: Any) -> Embedder | None:  # noqa: ANN401 - as in Memory.ope
             raise MissingExtra("local", "wordllama")
         return BundledEmbedder() if given is not None and is_installed() else None
     return embedder_of(given)
+
+
+def _language_model(given: Any) -> LanguageModel | None:  # noqa: ANN401 - as in Memory.open
+    if given is None:
+        return None
+    from keepwell.providers.language_models import language_model_of  # noqa: PLC0415 - when it is needed
+
+    return language_model_of(given)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +15,12 @@ import numpy as np
 from keepwell.errors import EmbedderMismatch, StoreUnavailable
 from keepwell.memory.engine import Engine
 from keepwell.memory.request import Request
-from keepwell.models import Evidence, Message, Recollection, Recollections, Scope
-from keepwell.recall.analysis import analyse
-from keepwell.recall.arrays import Delta, Flags, Mark, Statistics, halves
-from keepwell.recall.rank import Hit, Question, rank
+from keepwell.models import Evidence, Fact, Message, Recollection, Recollections, Scope
+from keepwell.providers.bundled import MODEL
+from keepwell.providers.words import bundled_words
+from keepwell.recall.arrays import CandidateColumns, Delta, Flags, Mark, halves
+from keepwell.recall.asking import Question, ask
+from keepwell.recall.rank import Hit, Ranker, rank
 from keepwell.recall.snapshot import BYTES_PER_MESSAGE, BYTES_PER_TERM, Snapshot
 from keepwell.recall.tokens import count_message
 from keepwell.storage.base import (
@@ -28,6 +33,7 @@ from keepwell.storage.base import (
     Space,
     Weigh,
 )
+from keepwell.storage.facts import FetchFacts
 
 if TYPE_CHECKING:
     from keepwell.providers.embedding import Vectors
@@ -53,24 +59,64 @@ def recall(
     engine: Engine, scope: Scope, request: Request, vector: Vectors | None, skipped: dict[str, str]
 ) -> Recollections:
     """Find what fits a request; ``skipped`` names the sources that have no part in it."""
-    if "message" not in request.kinds:
+    if not request.kinds:
         return Recollections((), skipped)
     skipped = dict(skipped)
     space = _space(engine, skipped)
     if vector is not None and space is None:
         skipped.setdefault("vector", "nothing has its vector yet")
         vector = None
-    terms = tuple(dict.fromkeys(analyse(request.query).split()))
-    question = Question(vector, terms, request_now(request))
     key = None if space is None else space.key
     asked = _Asked(engine, scope, request, skipped)
-    hits, way = _by_snapshot(asked, question, key)
+    hits, way = _by_snapshot(asked, vector, key)
     if hits is None:
-        hits, way = _by_candidates(asked, question, key)
+        hits, way = _by_candidates(asked, vector, key)
     for source, why in skipped.items():
         _log.info("recall without %s: %s", source, why)
     found, skipped = _read(engine, scope, request, hits, skipped)
     return Recollections(found, skipped, way)
+
+
+def readable(engine: Engine, scope: Scope, request: Request) -> str:
+    """Give what the embedder is to read: the question without the names of those who speak in the scope.
+
+    Who speaks is known from the last recall, or the scope is loaded to see.
+    """
+    names = engine.cache.names(scope)
+    return ask(request.readable, _speakers(engine, scope, request) if names is None else names, 0).readable
+
+
+def is_readable_at_once(engine: Engine, scope: Scope) -> bool:
+    """Tell whether :func:`readable` needs nothing from the store."""
+    return engine.cache.names(scope) is not None
+
+
+def _speakers(engine: Engine, scope: Scope, request: Request) -> tuple[str, ...]:
+    space = _space(engine, {})
+    key = None if space is None else space.key
+    with _held(engine, scope, key) as snapshot:
+        names = None if snapshot is None else snapshot.speakers()
+    if names is None:
+        terms = ask(request.readable, (), 0).terms
+        found = engine.record.read(FindCandidates(scope, None, None, terms, CANDIDATES))
+        names = _snapshot_of(found).speakers()
+    engine.cache.note_names(scope, names)
+    return names
+
+
+def _question(asked: _Asked, vector: Vectors | None, names: tuple[str, ...]) -> Question:
+    """Give what is asked, where these speak."""
+    asked.engine.cache.note_names(asked.scope, names)
+    question = ask(asked.request.readable, names, request_now(asked.request))
+    return replace(question, vector=vector)
+
+
+def _ranker(engine: Engine) -> Ranker:
+    """Give how to rank with the embedder there is."""
+    embedder = engine.models.embedder
+    if embedder is None:
+        return Ranker(engine.habits.ranking, "none")
+    return Ranker(engine.habits.ranking, "static" if embedder.model == MODEL else "vectors", bundled_words())
 
 
 def _space(engine: Engine, skipped: dict[str, str]) -> Space | None:
@@ -96,26 +142,37 @@ def request_now(request: Request) -> float:
     return request.as_of.timestamp() if request.as_of else time.time()
 
 
-def _by_snapshot(asked: _Asked, question: Question, space: int | None) -> tuple[list[Hit] | None, str]:
+def _by_snapshot(asked: _Asked, vector: Vectors | None, space: int | None) -> tuple[list[Hit] | None, str]:
     """Rank the whole scope; None where it is too large to be held, or spans users."""
-    engine, scope, request = asked.engine, asked.scope, asked.request
+    engine, request = asked.engine, asked.request
+    with _held(engine, asked.scope, space) as snapshot:
+        if snapshot is None:
+            return None, ""
+        allowed = _allowed(engine, asked.scope, request, snapshot)
+        question = _comparable(asked, _question(asked, vector, snapshot.speakers()), space, snapshot.active)
+        ranker = _ranker(engine)
+        hits = rank(snapshot, question, _wanted(request), allowed=allowed, ranker=ranker, explain=request.explain)
+    engine.cache.trim()
+    return hits, "snapshot"
+
+
+@contextmanager
+def _held(engine: Engine, scope: Scope, space: int | None) -> Iterator[Snapshot | None]:
+    """Give the scope's snapshot, brought up to date, for as long as its lock is held; None where it is not kept."""
     if scope.across_users:
-        return None, ""
+        yield None
+        return
     slot = engine.cache.slot((scope, space))
     with slot.lock:
         if slot.snapshot is None or time.time() - slot.snapshot.mark.taken > STALE_SECONDS:
             if not _fits(engine, scope):
                 engine.cache.drop((scope, space))
-                return None, ""
+                yield None
+                return
             slot.snapshot = Snapshot(engine.record.read(LoadScope(scope, space, None)))
         else:
             slot.snapshot.update(engine.record.read(LoadScope(scope, space, slot.snapshot.mark)))
-        snapshot = slot.snapshot
-        allowed = _allowed(engine, scope, request, snapshot)
-        question = _comparable(asked, question, space, snapshot.active)
-        hits = rank(snapshot, question, _wanted(request), allowed=allowed, explain=request.explain)
-    engine.cache.trim()
-    return hits, "snapshot"
+        yield slot.snapshot
 
 
 def _fits(engine: Engine, scope: Scope) -> bool:
@@ -125,10 +182,11 @@ def _fits(engine: Engine, scope: Scope) -> bool:
     return weight.messages * per_message + weight.length * BYTES_PER_TERM <= engine.cache.budget
 
 
-def _by_candidates(asked: _Asked, question: Question, space: int | None) -> tuple[list[Hit], str]:
+def _by_candidates(asked: _Asked, vector: Vectors | None, space: int | None) -> tuple[list[Hit], str]:
     """Rank the best of each source."""
     engine, scope, request = asked.engine, asked.scope, asked.request
-    active = None if question.vector is None else engine.record.read(ActiveSpace())
+    active = None if vector is None else engine.record.read(ActiveSpace())
+    question = _question(asked, vector, engine.cache.names(scope) or ())
     question = _comparable(asked, question, space, None if active is None else active.key)
     found = engine.record.read(
         FindCandidates(
@@ -144,11 +202,23 @@ def _by_candidates(asked: _Asked, question: Question, space: int | None) -> tupl
             request.where,
         )
     )
-    snapshot = Snapshot(Delta(full=True, mark=Mark("", "", 0), messages=found.messages, vectors=found.vectors))
+    snapshot = _snapshot_of(found)
     allowed = _allowed(engine, scope, request, snapshot)
-    statistics: Statistics = found.statistics
-    hits = rank(snapshot, question, _wanted(request), allowed=allowed, statistics=statistics, explain=request.explain)
+    question = _question(asked, question.vector, snapshot.speakers())
+    hits = rank(
+        snapshot,
+        question,
+        _wanted(request),
+        allowed=allowed,
+        statistics=found.statistics,
+        ranker=_ranker(engine),
+        explain=request.explain,
+    )
     return hits, "candidates"
+
+
+def _snapshot_of(found: CandidateColumns) -> Snapshot:
+    return Snapshot(Delta(full=True, mark=Mark("", "", 0), messages=found.messages, vectors=found.vectors))
 
 
 def _wanted(request: Request) -> int:
@@ -158,7 +228,12 @@ def _wanted(request: Request) -> int:
 
 def _allowed(engine: Engine, scope: Scope, request: Request, snapshot: Snapshot) -> Flags | None:
     size = snapshot.size
+    facts = snapshot.keys[:size] < 0
     limits: list[Flags] = []
+    if set(request.kinds) != {"fact", "message"}:
+        limits.append(facts if "fact" in request.kinds else ~facts)
+    if facts.any():
+        limits.append(snapshot.retired[:size] > request_now(request))
     if request.thread is not None:
         limits.append((snapshot.threads[:size] == halves(request.thread)).all(axis=1))
     if request.since is not None:
@@ -184,41 +259,64 @@ def _read(
     hits = [hit for hit in hits if request.min_score is None or hit.score >= request.min_score]
     if not hits:
         return (), skipped
-    fetch = FetchMessages(scope, tuple(hit.key for hit in hits), request.neighbours)
     try:
-        found = engine.record.read(fetch)
+        found = _fetched(engine, scope, request, hits)
     except StoreUnavailable as error:
-        found = engine.record.read(replace(fetch, standby=True))
+        found = _fetched(engine, scope, request, hits, standby=True)
         skipped = {**skipped, "primary": f"the texts are a standby's, which may lag behind: {error}"}
         _log.warning("recall from a standby: %s", error)
     return _within_bounds(engine, request, hits, found), skipped
 
 
+def _fetched(
+    engine: Engine, scope: Scope, request: Request, hits: list[Hit], *, standby: bool = False
+) -> dict[int, Found | Fact]:
+    """Read messages and facts by their keys, each kind only where one was hit."""
+    messages = tuple(hit.key for hit in hits if hit.key > 0)
+    facts = tuple(hit.key for hit in hits if hit.key < 0)
+    said = engine.record.read(FetchMessages(scope, messages, request.neighbours, standby)) if messages else {}
+    held = engine.record.read(FetchFacts(scope, facts, standby)) if facts else {}
+    return {**said, **held}
+
+
 def _within_bounds(
-    engine: Engine, request: Request, hits: list[Hit], found: dict[int, Found]
+    engine: Engine, request: Request, hits: list[Hit], found: dict[int, Found | Fact]
 ) -> tuple[Recollection, ...]:
     kept: list[Recollection] = []
-    shown = {(there.thread, there.owner, there.message.id) for there in found.values()}
-    room = request.max_tokens
+    shown = {(there.thread, there.owner, there.message.id) for there in found.values() if isinstance(there, Found)}
+    room, counter = request.max_tokens, engine.models.counter
     for hit in hits:
         there = found.get(hit.key)
-        if there is None or there.message.id in request.exclude or len(kept) == request.limit:
+        if there is None or _left_out(there, request) or len(kept) == request.limit:
             continue
-        if room is not None and (room := room - count_message(there.message, engine.models.counter)) < 0:
+        size = counter(there.text) if isinstance(there, Fact) else count_message(there.message, counter)
+        if room is not None and (room := room - size) < 0:
             break
         kept.append(_recollection(hit, there, shown))
     return tuple(kept)
 
 
-def _recollection(hit: Hit, there: Found, shown: set[tuple[str, Any, str]]) -> Recollection:
+def _left_out(there: Found | Fact, request: Request) -> bool:
+    """Tell whether what was read is not to be shown: excluded, ended a moment ago, or due to be forgotten."""
+    if isinstance(there, Found):
+        return there.message.id in request.exclude
+    at = dt.datetime.fromtimestamp(request_now(request), dt.UTC)
+    over = there.expires_at is not None and there.expires_at <= at
+    ended = there.retired_at is not None and there.retired_at <= at
+    return over or ended or (there.reopened and request.as_of is None)
+
+
+def _recollection(hit: Hit, there: Found | Fact, shown: set[tuple[str, Any, str]]) -> Recollection:
     """Give one recollection; a neighbour that is shown already is not shown again."""
+    evidence = {name: Evidence(hit.ranks.get(name, 0), share) for name, share in hit.shares.items()}
+    if isinstance(there, Fact):
+        return Recollection("fact", hit.score, there, "", there.owner, evidence)
 
     def fresh(messages: tuple[Message, ...]) -> tuple[Message, ...]:
         new = tuple(m for m in messages if (there.thread, there.owner, m.id) not in shown)
         shown.update((there.thread, there.owner, m.id) for m in new)
         return new
 
-    evidence = {name: Evidence(hit.ranks.get(name, 0), share) for name, share in hit.shares.items()}
     return Recollection(
         "message",
         hit.score,

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-from keepwell.errors import InvalidQuery, InvalidScope, KeepwellError, ThreadNotFound, UsageError
-from keepwell.memory.engine import Engine, Script
+from keepwell.errors import InvalidQuery, InvalidScope, KeepwellError
+from keepwell.memory.care import Care
+from keepwell.memory.engine import Engine
+from keepwell.memory.paging import MAX_PAGE
+from keepwell.memory.remembering import Remembering
 from keepwell.memory.request import Request
 from keepwell.memory.thread import ScopedThread
 from keepwell.memory.twins import twin
-from keepwell.models import Kind, Message, Receipt, Recollections, Scope, Threads
+from keepwell.models import Kind, Recollections, Scope, Threads
 from keepwell.models.message import new_id, utc
 from keepwell.storage import base
 
@@ -20,10 +23,8 @@ if TYPE_CHECKING:
     from keepwell.memory.front import Memory
     from keepwell.providers.embedding import Vectors
 
-_MAX_PAGE = 1000
 
-
-class ScopedMemory:
+class ScopedMemory(Remembering, Care):
     """The memory of some owners: cheap to make, safe to share between threads, picklable.
 
     It sees all owners that agree with the ids given, and writes as their exact triple.
@@ -104,8 +105,8 @@ class ScopedMemory:
 
         ``after=page.next`` gives the page after; a page's ``next`` is None at the end.
         """
-        if not 1 <= limit <= _MAX_PAGE:
-            raise InvalidQuery(f"limit is {limit}; give 1 to {_MAX_PAGE}")
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidQuery(f"limit is {limit}; give 1 to {MAX_PAGE}")
         if order not in ("updated", "created"):
             raise InvalidQuery(f"order is {order!r}; give 'updated' or 'created'")
         return self._engine.record.read(base.ListThreads(self.scope, where or {}, order, newest_first, after, limit))
@@ -129,11 +130,12 @@ class ScopedMemory:
         explain: bool = False,
         incognito: bool = False,
     ) -> Recollections:
-        """Find the few messages that fit a question, best first, each with its neighbours.
+        """Find the few facts and messages that fit a question, best first, each message with its neighbours.
 
-        ``where`` is matched against messages' metadata; ``since`` and ``until`` against when they were said;
-        ``as_of`` leaves out what was recorded later. ``explain`` adds each source's rank. A source that cannot
-        answer (an embedder that is away) is left out and named in ``skipped``.
+        ``kinds`` takes one of them alone; in a ``thread`` there are only messages. ``where`` is matched against
+        metadata; ``since`` and ``until`` against when it was said, or since when a fact is true; ``as_of`` leaves
+        out what was recorded later, and gives facts as they were then. ``explain`` adds each source's rank. A source
+        that cannot answer (an embedder that is away) is left out and named in ``skipped``.
 
         Raises:
             InvalidQuery: the query is blank, or an option is out of range.
@@ -194,7 +196,7 @@ class ScopedMemory:
         vector, skipped = None, {}
         if self._asks_embedder():
             try:
-                vector = self._engine.question_vector(request.readable)
+                vector = self._engine.question_vector(self._readable(request))
             except KeepwellError as error:
                 skipped = {"vector": str(error)}
         return self._find(request, vector, skipped)
@@ -204,27 +206,10 @@ class ScopedMemory:
         vector, skipped = None, {}
         if self._asks_embedder():
             try:
-                vector = await self._engine.aquestion_vector(request.readable)
+                vector = await self._engine.aquestion_vector(await self._areadable(request))
             except KeepwellError as error:
                 skipped = {"vector": str(error)}
         return await self._engine.run(self._find, request, vector, skipped)
-
-    # Forgetting
-
-    def forget(self, *one: ScopedThread | Message, connection: object = None) -> Receipt:
-        """Remove the whole scope, or one thread, or one message (and its copies in clones), for good.
-
-        Gives a receipt of what went.
-
-        Raises:
-            UsageError: more than one value is given, or one that is neither a thread nor a message.
-            NotFound: the thread or message is not there.
-        """
-        return self._engine.perform(self._forget(one), connection)
-
-    async def aforget(self, *one: ScopedThread | Message, connection: object = None) -> Receipt:
-        """Do what ``forget`` does, without holding up the loop."""
-        return await self._engine.aperform(self._forget(one), connection)
 
     afind = twin(find)
     athreads = twin(threads)
@@ -233,6 +218,18 @@ class ScopedMemory:
 
     def _asks_embedder(self) -> bool:
         return self._engine.models.embedder is not None
+
+    def _readable(self, request: Request) -> str:
+        from keepwell.memory.recalling import readable  # noqa: PLC0415 - numpy, not at the import of keepwell
+
+        return readable(self._engine, self.scope, request)
+
+    async def _areadable(self, request: Request) -> str:
+        from keepwell.memory.recalling import is_readable_at_once  # noqa: PLC0415 - as above
+
+        if is_readable_at_once(self._engine, self.scope):
+            return self._readable(request)
+        return await self._engine.run(self._readable, request)
 
     def _find(self, request: Request, vector: Vectors | None, skipped: dict[str, str]) -> Recollections:
         from keepwell.memory.recalling import recall  # noqa: PLC0415 - numpy, not at the import of keepwell
@@ -276,30 +273,6 @@ class ScopedMemory:
             explain=explain,
         )
         return None if thread is not None and (key is None or thread.incognito) else request
-
-    def _forget(self, one: tuple[object, ...]) -> Script[Receipt]:
-        if len(one) > 1:
-            raise UsageError("forget() takes nothing, or one thread or message")
-        match one:
-            case ():
-                change = base.Forget(self.scope)
-            case (ScopedThread() as thread,):
-                change = base.Forget(self.scope, self._own_key(thread))
-            case (Message() as message,):
-                change = base.Forget(self.scope, None, message.id)
-            case _:
-                raise UsageError(
-                    f"forget() takes a ScopedThread or a Message, not {type(one[0]).__name__}; nothing was forgotten"
-                )
-        receipt = yield change
-        return receipt  # type: ignore[no-any-return]  # a script is sent untyped answers
-
-    def _own_key(self, thread: ScopedThread) -> UUID:
-        if not self.scope.covers(thread.owner):
-            raise UsageError(f"thread {thread.id!r} is not in this scope; nothing was forgotten")
-        if (key := thread.key) is None:
-            raise ThreadNotFound(f"thread {thread.id!r} was never written; there is nothing to forget")
-        return key
 
     def _repr_html_(self) -> str:
         return self.threads()._repr_html_()

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from keepwell.errors import InvalidMessage, InvalidQuery, UsageError
 from keepwell.memory.engine import Engine, Script
+from keepwell.memory.policy import days
 from keepwell.memory.request import Request
 from keepwell.memory.twins import twin
 from keepwell.models import Context, Message, Messages, Owner, Recollections, Thread
@@ -18,6 +19,7 @@ from keepwell.recall import context as contexts
 from keepwell.recall.analysis import analyse
 from keepwell.recall.tokens import count_message
 from keepwell.storage import base
+from keepwell.storage.facts import SetPolicy
 
 if TYPE_CHECKING:
     from keepwell.memory.scoped import ScopedMemory
@@ -120,6 +122,11 @@ class ScopedThread:
             return Messages()
         found = self._engine.record.read(base.ReadAround(self.owner, self.id, _ids(messages), before, after))
         return Messages(found)
+
+    def count_tokens(self, *what: Message | str) -> int:
+        """Give about the tokens that messages, or words, take in a prompt, by the counter that the memory has."""
+        counter = self._engine.models.counter
+        return sum(counter(one) if isinstance(one, str) else count_message(one, counter) for one in what)
 
     def iterate(self, batch: int = 500) -> Iterator[Message]:
         """Go through the whole thread, oldest first, holding at most ``batch`` messages at a time."""
@@ -282,6 +289,18 @@ class ScopedThread:
         await self._engine.aperform(_one(base.MoveThread(self.owner, self.id, self._owner_of(to))), connection)
         return to.thread(self.id)
 
+    def configure(self, *, retention: float | dt.timedelta | None, connection: object = None) -> Mapping[str, Any]:
+        """Set how many days the messages of this thread are kept, and give all that is set for it.
+
+        None takes it off: then the owner's retention holds, or the store's. What is older is forgotten, with the
+        facts that rest on it, by the next ``drain``.
+
+        Raises:
+            UsageError: it is not a number above 0.
+            ThreadNotFound: the thread was never written.
+        """
+        return self._engine.write(SetPolicy(self.owner, {"retention": days(retention)}, self.id), connection)
+
     # Recall
 
     def recall(self, query: str, **options: Any) -> Recollections:  # noqa: ANN401 - those of ScopedMemory.recall
@@ -298,15 +317,16 @@ class ScopedThread:
         *,
         last: int = 20,
         tokens: int | None = None,
-        limit: int = 5,
-        characters: int = 300,
+        limit: int | None = None,
+        characters: int | None = None,
         exclude: Sequence[str] = (),
     ) -> Context:
         """Give the block for a prompt and the recent messages.
 
         What fits the query (the last message of a person where none is given) is recalled from the whole scope,
-        but not what stands in the recent messages or in ``exclude`` (ids). ``tokens`` bounds both together:
-        the block takes a third of it at most.
+        but not what stands in the recent messages or in ``exclude`` (ids). Facts come before messages, each with its
+        date; ``limit`` items of ``characters`` each (the settings' five and 300). ``tokens`` bounds the block and
+        the messages together: the block takes a third of it at most.
         """
         recent = self._recent(last, tokens)
         request = self._context_request(query, recent, limit, exclude)
@@ -319,8 +339,8 @@ class ScopedThread:
         *,
         last: int = 20,
         tokens: int | None = None,
-        limit: int = 5,
-        characters: int = 300,
+        limit: int | None = None,
+        characters: int | None = None,
         exclude: Sequence[str] = (),
     ) -> Context:
         """Do what ``context`` does, without holding up the loop."""
@@ -330,6 +350,7 @@ class ScopedThread:
         return self._context(recent, found, tokens, characters)
 
     ainfo = twin(info)
+    aconfigure = twin(configure)
     amessages = twin(messages)
     awindow = twin(window)
     aaround = twin(around)
@@ -340,17 +361,30 @@ class ScopedThread:
         return incognito or self.incognito or not messages
 
     def _append(self, messages: Sequence[Message], idempotency_key: str | None, *, joined: bool) -> Script[Messages]:
-        terms = tuple(analyse(message.text) for message in messages)
+        from keepwell.recall.signals import signals  # noqa: PLC0415 - numpy, not at the import of keepwell
+
+        texts = [message.text for message in messages]
         if idempotency_key is not None:
             check_id(idempotency_key, "idempotency_key")
-        appended = yield base.AppendMessages(self.owner, self.id, tuple(messages), terms, idempotency_key)
+        appended = yield base.AppendMessages(
+            self.owner,
+            self.id,
+            tuple(messages),
+            tuple(analyse(text) for text in texts),
+            idempotency_key,
+            tuple(signals(text) for text in texts),
+            self._engine.habits.forming,
+        )
         if not joined:
             self._engine.after_append(appended)
         return Messages(appended.messages)
 
     def _replace(self, message: Message, *, joined: bool) -> Script[Message]:
         _check_messages((message,))
-        replaced = yield base.ReplaceMessage(self.owner, self.id, message, analyse(message.text))
+        from keepwell.recall.signals import signals  # noqa: PLC0415 - as above
+
+        text = message.text
+        replaced = yield base.ReplaceMessage(self.owner, self.id, message, analyse(text), signals(text))
         if not joined:
             self._engine.after_append(replaced)
         return replaced.messages[0]  # type: ignore[no-any-return]  # a script is sent untyped answers
@@ -399,18 +433,23 @@ class ScopedThread:
         return self.window(last, tokens=None if tokens is None else max(1, tokens - tokens // 3))
 
     def _context_request(
-        self, query: str | None, recent: Sequence[Message], limit: int, exclude: Sequence[str]
+        self, query: str | None, recent: Sequence[Message], limit: int | None, exclude: Sequence[str]
     ) -> Request | None:
         asked = query if query is not None else next((m.text for m in reversed(recent) if m.role == "user"), "")
         if self.incognito or (query is None and not asked.strip()):
             return None
         shown = frozenset(message.id for message in recent) | frozenset(exclude)
-        return Request(asked, limit, neighbours=0, exclude=shown)
+        return Request(
+            asked, self._engine.habits.context_items if limit is None else limit, neighbours=0, exclude=shown
+        )
 
-    def _context(self, recent: Sequence[Message], found: Recollections, tokens: int | None, characters: int) -> Context:
-        counter = self._engine.models.counter
+    def _context(
+        self, recent: Sequence[Message], found: Recollections, tokens: int | None, characters: int | None
+    ) -> Context:
+        counter, habits = self._engine.models.counter, self._engine.habits
         room = None if tokens is None else tokens // 3
-        text = contexts.block(found, characters=characters, tokens=room, counter=counter)
+        each = habits.context_characters if characters is None else characters
+        text = contexts.block(found, characters=each, tokens=room, counter=counter)
         total = (counter(text) if text else 0) + sum(count_message(message, counter) for message in recent)
         return Context(text, tuple(recent), total, found)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
+
+from keepwell.memory.joining import OnLoop, is_asynchronous
 
 if TYPE_CHECKING:
     from keepwell.memory.engine import Engine
@@ -24,11 +27,22 @@ S = TypeVar("S", bound=HasEngine)
 
 
 def twin(verb: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
-    """Give the verb as a coroutine that does its database work on a thread of the store's."""
+    """Give the verb as a coroutine that does its database work on a thread of the store's.
+
+    A ``connection=`` that is awaited itself is used on the caller's loop.
+    """
 
     @wraps(verb)
     async def awaited(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
-        return await self._engine.run(verb, self, *args, **kwargs)
+        connection = kwargs.get("connection")
+        if not is_asynchronous(connection):
+            return await self._engine.run(verb, self, *args, **kwargs)
+        kwargs["connection"] = bridge = OnLoop(connection)
+        try:
+            return await self._engine.run(verb, self, *args, **kwargs)
+        except asyncio.CancelledError:
+            await bridge.leave()
+            raise
 
     awaited.__name__ = f"a{verb.__name__}"
     awaited.__qualname__ = awaited.__qualname__.replace(verb.__name__, awaited.__name__)

@@ -91,11 +91,15 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What BM25 needs of a whole scope: messages, terms in all, and in how many messages each term is."""
+    """What the ranking needs of a whole scope: messages, terms in all, in how many messages each term is.
+
+    ``centre`` is the mean of its vectors and how many there are; None where that is to be had from the vectors given.
+    """
 
     messages: int
     length: int
     frequencies: Mapping[str, int]
+    centre: tuple[Floats, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from keepwell.recall.snapshot import Snapshot
 
 
+MAX_NAMED = 10_000
+"""Of so many scopes it is remembered who speaks in them."""
+
+
 @dataclass(slots=True)
 class Slot:
     """One scope's place: its lock, and its snapshot once it was loaded."""
@@ -26,6 +30,7 @@ class SnapshotCache:
     def __init__(self, budget: int) -> None:
         """Hold at most ``budget`` bytes."""
         self.budget = budget
+        self._names: OrderedDict[Hashable, tuple[str, ...]] = OrderedDict()
         self._slots: OrderedDict[Hashable, Slot] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -47,10 +52,24 @@ class SnapshotCache:
         with self._lock:
             self._slots.pop(key, None)
 
+    def names(self, scope: Hashable) -> tuple[str, ...] | None:
+        """Give who speaks in a scope, as of its last recall; None where that is not known."""
+        return self._names.get(scope)
+
+    def note_names(self, scope: Hashable, names: tuple[str, ...]) -> None:
+        """Remember who speaks in a scope, until many others were asked."""
+        if self._names.get(scope) == names:
+            return
+        with self._lock:
+            self._names[scope] = names
+            while len(self._names) > MAX_NAMED:
+                self._names.popitem(last=False)
+
     def clear(self) -> None:
         """Let go of everything."""
         with self._lock:
             self._slots.clear()
+            self._names.clear()
 
     @property
     def nbytes(self) -> int:

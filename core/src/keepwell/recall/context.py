@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from keepwell.models import Message, Recollection
+from keepwell.models import Fact, Message, Recollection
 from keepwell.recall.tokens import Counter, count_message, estimate
 
 OPENING = (
@@ -20,12 +20,13 @@ def block(
 ) -> str:
     """Give the fenced block of these recollections; ``''`` where there are none, or none fits ``tokens``.
 
-    Each item has its date and speaker, one line, ``characters`` at most; ``&``, ``<`` and ``>`` are escaped, so
-    that nothing remembered can close the fence.
+    Facts come first, then messages, each in the order given. Each item has its date (a fact that was true for a
+    while has both) and its speaker or subject, one line, ``characters`` at most; ``&``, ``<`` and ``>`` are escaped,
+    so that nothing remembered can close the fence.
     """
     lines: list[str] = []
     room = None if tokens is None else tokens - counter(OPENING) - counter(CLOSING)
-    for item in found:
+    for item in sorted(found, key=lambda one: one.kind != "fact"):
         line = _line(item, characters)
         if room is not None:
             room -= counter(line)
@@ -40,7 +41,13 @@ def _line(item: Recollection, characters: int) -> str:
     if len(words) > characters:
         words = words[: characters - 1] + "…"
     who = " ".join(item.who.split())
-    return f"- [{item.at:%Y-%m-%d}] {escape(who, quote=False)}: {escape(words, quote=False)}"
+    said = f"{escape(who, quote=False)}: {escape(words, quote=False)}" if who else escape(words, quote=False)
+    return f"- [{_dates(item)}] {said}"
+
+
+def _dates(item: Recollection) -> str:
+    until = item.item.valid_to if isinstance(item.item, Fact) else None
+    return f"{item.at:%Y-%m-%d}" if until is None else f"{item.at:%Y-%m-%d} to {until:%Y-%m-%d}"
 
 
 def window(messages: Sequence[Message], *, tokens: int | None = None, counter: Counter = estimate) -> list[Message]:

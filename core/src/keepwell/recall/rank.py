@@ -1,51 +1,56 @@
 """Ranking: one pure function from a scope's arrays and a question to the best of them.
 
-Cosine and BM25 are on absolute scales and are added, not ranked against each other: rank fusion gives noise full
-weight. BM25 is taken relative to a full match of the question (Robertson and Zaragoza, "The Probabilistic
-Relevance Framework: BM25 and Beyond", 2009, for the formula).
+In two stages, see :mod:`keepwell.recall.features`: a cheap score of every row, then all features of the best by it,
+weighed by learned or hand-set weights. Scores are on one scale, from 0 to 1, whatever the question.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keepwell.recall.arrays import Flags, Floats, Ints, Statistics
+from keepwell.recall.actors import is_assistant, is_person
+from keepwell.recall.arrays import Flags, Ints, Statistics
+from keepwell.recall.asking import Question
+from keepwell.recall.features import Cheap, Column, cheap, features
 from keepwell.recall.snapshot import Snapshot
+from keepwell.recall.weights import Chat, Ranking, Space, Weights, weights
+from keepwell.recall.words import Words
 
-K1, B = 1.5, 0.75
-FULL_MATCH = 0.7
-"""A message that answers has about this share of what BM25 could give for the question's terms."""
+__all__ = ["Hit", "Question", "Ranker", "chat_of", "rank"]
+
+POOL = 400
+"""How many rows, the best by the cheap score, are ranked by everything."""
+RECENCY, HALF_LIFE_DAYS = 0.02, 30.0
+"""What the newest has before the oldest, in log-odds: enough to decide between equals."""
+SOURCES: Mapping[str, tuple[str, ...]] = {
+    "vector": ("cosine",),
+    "keyword": ("match", "covered"),
+    "words": ("soft",),
+    "speaker": ("speaker",),
+    "time": ("when", "dated", "told", "timed"),
+    "thread": ("session", "opening", "answer"),
+    "form": ("asking", "names", "rarest", "first_person"),
+}
+"""Which features a source has, by how their names begin."""
+_PEOPLE = 2 / 3
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """How much each source counts, and how fast the past fades (days until its share is halved)."""
+class Ranker:
+    """How to rank: which weights, what vectors the texts have, and the vectors of words where there are any."""
 
-    vector: float = 1.0
-    keyword: float = 0.5
-    recency: float = 0.05
-    near_vector: float = 0.15
-    near_keyword: float = 0.08
-    half_life: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked: its unit vector (where there is an embedder), its terms, and now in seconds since 1970."""
-
-    vector: Floats | None
-    terms: tuple[str, ...]
-    now: float
+    ranking: Ranking = "learned"
+    space: Space = "vectors"
+    words: Words | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A ranked message: its key, its score, and per source its share of the score and its rank there."""
+    """A ranked row: its key, its score, and per source its share of the log-odds and its rank there."""
 
     key: int
     score: float
@@ -60,84 +65,118 @@ def rank(
     *,
     allowed: Flags | None = None,
     statistics: Statistics | None = None,
-    weights: Weights | None = None,
+    ranker: Ranker | None = None,
     explain: bool = False,
 ) -> list[Hit]:
-    """Give the best ``limit`` messages, best first.
+    """Give the best ``limit`` rows, best first.
 
-    Only messages that a vector or a keyword speaks for are given; where neither could be asked, the newest.
+    Only rows that a vector, a word or a time speaks for are given, or their neighbours; where none of these could be
+    asked, the newest.
     """
-    weights = weights or Weights()
-    shares = _shares(snapshot, question, statistics, weights)
-    eligible = snapshot.alive[: snapshot.size].copy()
+    ranker = ranker or Ranker()
+    first = cheap(snapshot, question, statistics)
+    eligible = snapshot.alive[: snapshot.size]
     if allowed is not None:
-        eligible &= allowed
-    spoken = [share > 0 for name, share in shares.items() if name != "recency"]
-    if spoken:
-        eligible &= np.logical_or.reduce(spoken)
-    total = sum(shares.values(), start=np.zeros(snapshot.size, np.float32))
-    best = _best(total, eligible, limit)
-    ranks = {name: _ranks(share, eligible, best) for name, share in shares.items()} if explain else {}
-    return [
-        Hit(
-            int(snapshot.keys[row]),
-            float(total[row]),
-            {name: float(share[row]) for name, share in shares.items()},
-            {name: places[at] for name, places in ranks.items()},
-        )
-        for at, row in enumerate(best.tolist())
-    ]
+        eligible = eligible & allowed
+    rows = _pool(first, eligible, max(POOL, 4 * limit), snapshot, everything=bool(snapshot.dead) or allowed is not None)
+    if not len(rows):
+        return []
+    asked = question.vector is not None and snapshot.vectors > 0
+    known = weights(ranker.ranking, chat_of(snapshot), ranker.space if asked else "none")
+    columns = features(snapshot, question, first, rows, ranker.words if asked else None, known.names)
+    table = np.array([columns[name] for name in known.names], np.float32)
+    sums = known.sum(table)
+    odds = known.odds(sums) + _recency(snapshot, question, rows)
+    keep = _spoken(snapshot, question, first, rows) if asked or question.terms or question.times else None
+    best = _best(odds, keep, limit, rows)
+    shares = _shares(known, table, sums, np.arange(len(rows)) if explain else best)
+    return _hits(snapshot, rows, best, odds, shares, _ranks(shares, best, eligible, first, rows) if explain else {})
 
 
-def _shares(
-    snapshot: Snapshot, question: Question, statistics: Statistics | None, weights: Weights
-) -> dict[str, NDArray[np.float32]]:
-    shares: dict[str, NDArray[np.float32]] = {}
+def chat_of(snapshot: Snapshot) -> Chat:
+    """Tell whether people talk with each other here, or one with an assistant: by whether who speaks has a name."""
+    people = np.array([is_person(actor) and not is_assistant(actor) for actor in snapshot.actor_codes], np.bool_)
+    if not people.any():
+        return "assistant"
+    said = snapshot.speaking()
+    return "people" if said[people].sum() > _PEOPLE * said.sum() else "assistant"
+
+
+def _pool(first: Cheap, eligible: Flags, size: int, snapshot: Snapshot, *, everything: bool) -> Ints:
+    """Give the best rows by the cheap score; all of them where they are few."""
+    rows = np.flatnonzero(eligible) if everything else np.arange(snapshot.size)
+    if len(rows) > size:
+        score = first.score[rows] if everything else first.score
+        rows = rows[np.argpartition(-score, size - 1)[:size]]
+        rows.sort()
+    return rows
+
+
+def _recency(snapshot: Snapshot, question: Question, rows: Ints) -> Column:
+    halvings = (snapshot.created[rows] - question.now) / (86_400 * HALF_LIFE_DAYS)
+    return (np.float32(RECENCY) * np.exp2(np.minimum(halvings, 0))).astype(np.float32)
+
+
+def _spoken(snapshot: Snapshot, question: Question, first: Cheap, rows: Ints) -> Flags:
+    """Tell for which rows, or neighbours of theirs, anything speaks."""
     before, after = snapshot.links()
-    if question.vector is not None:
-        cosine = snapshot.similarities(question.vector)
-        shares["vector"] = np.float32(weights.vector) * cosine + np.float32(weights.near_vector) * _near(
-            cosine, before, after
-        )
-    if question.terms:
-        match = relative_bm25(snapshot, question.terms, statistics)
-        shares["keyword"] = np.float32(weights.keyword) * match + np.float32(weights.near_keyword) * _near(
-            match, before, after
-        )
-    halvings = ((snapshot.created[: snapshot.size] - question.now) / (86_400 * weights.half_life)).astype(np.float32)
-    shares["recency"] = np.float32(weights.recency) * np.exp2(np.minimum(halvings, 0))
+    speaks = np.append((first.cosine > 0) | (first.match > 0), False)
+    spoken: Flags = speaks[rows] | speaks[before[rows]] | speaks[after[rows]]
+    return spoken | np.bool_(bool(question.times))
+
+
+def _best(odds: Column, keep: Flags | None, limit: int, rows: Ints) -> Ints:
+    places = np.arange(len(odds)) if keep is None else np.flatnonzero(keep)
+    if len(places) > limit:
+        places = places[np.argpartition(-odds[places], limit - 1)[:limit]]
+    best: Ints = places[np.lexsort((-rows[places], -odds[places]))]
+    return best
+
+
+def _shares(known: Weights, table: NDArray[np.float32], sums: Column, places: Ints) -> dict[str, Column]:
+    """Give what the log-odds would lose without each source; by place in the pool."""
+    shares: dict[str, Column] = {}
+    for source, prefixes in SOURCES.items():
+        mine = [at for at, name in enumerate(known.names) if name.startswith(prefixes)]
+        share = np.zeros(len(sums), np.float32)
+        if mine and table[mine][:, places].any():
+            without = table[:, places]
+            without[mine] = 0
+            share[places] = np.float32(known.steepness) * (sums[places] - known.sum(without))
+            shares[source] = share
+        elif source in ("vector", "keyword"):
+            shares[source] = share
     return shares
 
 
-def relative_bm25(snapshot: Snapshot, terms: tuple[str, ...], statistics: Statistics | None) -> NDArray[np.float32]:
-    """Give each message's BM25 as a share of a full match of the terms (size,)."""
-    known = statistics or snapshot.statistics(terms)
-    score = np.zeros(snapshot.size, np.float32)
-    average = max(1.0, known.length / max(1, known.messages))
-    norm = (K1 * (1 - B + B * snapshot.lengths[: snapshot.size] / average)).astype(np.float32)
-    full = 0.0
-    for term in terms:
-        frequency = known.frequencies.get(term, 0)
-        idf = math.log(1 + max(0.0, known.messages - frequency + 0.5) / (frequency + 0.5))
-        full += idf
-        rows, counts = snapshot.postings(term)
-        score[rows] += np.float32(idf * (K1 + 1)) * counts / (counts + norm[rows])
-    return score / np.float32(FULL_MATCH * full) if full else score
+def _ranks(shares: Mapping[str, Column], best: Ints, eligible: Flags, first: Cheap, rows: Ints) -> dict[str, list[int]]:
+    """Give the places of the best by each source: cosine and match among everything, the rest among the ranked."""
+    ranks: dict[str, list[int]] = {}
+    whole = {"vector": first.cosine, "keyword": first.match}
+    for source, share in shares.items():
+        if source in whole:
+            among, mine = whole[source][eligible], whole[source][rows[best]]
+        else:
+            among, mine = share, share[best]
+        ranks[source] = [1 + int((among > value).sum()) for value in mine.tolist()]
+    return ranks
 
 
-def _near(values: NDArray[np.float32], before: Ints, after: Ints) -> NDArray[np.float32]:
-    """Give the sum of both neighbours' values; row -1 reads a zero at the end."""
-    padded = np.append(values, np.float32(0))
-    return padded[before] + padded[after]
-
-
-def _best(total: NDArray[np.float32], eligible: Flags, limit: int) -> Ints:
-    rows = np.flatnonzero(eligible)
-    if len(rows) > limit:
-        rows = rows[np.argpartition(-total[rows], limit - 1)[:limit]]
-    return rows[np.lexsort((-rows, -total[rows]))]
-
-
-def _ranks(share: NDArray[np.float32], eligible: Flags, best: Ints) -> list[int]:
-    among = share[eligible]
-    return [1 + int((among > share[row]).sum()) for row in best.tolist()]
+def _hits(
+    snapshot: Snapshot,
+    rows: Ints,
+    best: Ints,
+    odds: Column,
+    shares: Mapping[str, Column],
+    ranks: Mapping[str, list[int]],
+) -> list[Hit]:
+    scores = 1 / (1 + np.exp(-odds[best].astype(np.float64)))
+    return [
+        Hit(
+            int(snapshot.keys[rows[place]]),
+            float(scores[at]),
+            {source: float(share[place]) for source, share in shares.items()},
+            {source: places[at] for source, places in ranks.items()},
+        )
+        for at, place in enumerate(best.tolist())
+    ]

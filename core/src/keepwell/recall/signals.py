@@ -27,11 +27,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from keepwell.recall.temporal import TIME_WORDS, times_of
 
@@ -95,42 +90,6 @@ def actor(role: str, name: str | None) -> str:
     if not name:
         return role
     return name if role == "user" else f"{role} {name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Signals:
-    """The signals of many texts as columns (n,); ``named`` has the times that a row names, for the few that do."""
-
-    asking: NDArray[np.float32]
-    ends_asking: NDArray[np.bool_]
-    times: NDArray[np.uint8]
-    names: NDArray[np.uint8]
-    first_person: NDArray[np.uint8]
-    second_person: NDArray[np.uint8]
-    numbers: NDArray[np.uint8]
-    length: NDArray[np.float32]
-    wishes: NDArray[np.uint8]
-    markup: NDArray[np.bool_]
-
-
-def read_signals(rows: Sequence[str]) -> Signals:
-    """Give the columns of signals; a row without any, or of a version that is not known, has zeros."""
-    known = [row[:WIDTH] if row[:1] == VERSION else "" for row in rows]
-    packed = np.array(known, f"S{WIDTH}") if known else np.empty(0, f"S{WIDTH}")
-    cells = packed.view(np.uint8).reshape(len(known), WIDTH).astype(np.int16) - ord("0")
-    cells = np.maximum(cells, 0).astype(np.uint8)
-    return Signals(
-        cells[:, 1].astype(np.float32) / 40,
-        cells[:, 2] > 0,
-        cells[:, 3],
-        cells[:, 4],
-        cells[:, 5],
-        cells[:, 6],
-        cells[:, 7],
-        np.exp2(cells[:, 8].astype(np.float32) / 3) - 1,
-        cells[:, 9],
-        cells[:, 10] > 0,
-    )
 
 
 def named_times(row: str) -> list[str]:

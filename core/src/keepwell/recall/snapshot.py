@@ -1,13 +1,13 @@
-"""A scope in the process: arrays of its messages, kept current by deltas."""
+"""A scope in the process: arrays of what it holds, kept current by deltas."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from keepwell.recall.actors import is_human
 from keepwell.recall.arrays import (
     Delta,
     Flags,
@@ -20,15 +20,25 @@ from keepwell.recall.arrays import (
     Times,
     VectorColumns,
 )
+from keepwell.recall.postings import Postings
+from keepwell.recall.cells import Signals, cells_of, read_signals
+from keepwell.recall.signals import WIDTH, named_times
+from keepwell.recall.words import Vocabulary
 
-BYTES_PER_MESSAGE = 320
+BYTES_PER_MESSAGE = 400
 """About what a message costs here beside its vector and its terms: fixed columns, its index entry, its postings."""
-BYTES_PER_TERM = 24
+BYTES_PER_TERM = 28
+MAX_GAP = 4
+"""Messages are neighbours although some between them are gone, or were not loaded, if not more than this."""
 _GROWTH = 1.5
+_COLUMNS = (
+    *("keys", "threads", "seqs", "created", "recorded", "retired", "lengths", "alive"),
+    *("sessions", "actors", "cells", "_before", "_after"),
+)
 
 
 class Snapshot:
-    """The messages of a scope as columns with room to grow; rows of removed messages stay, marked as dead.
+    """What a scope holds, as columns with room to grow; rows of removed messages stay, marked as dead.
 
     Not safe for two threads at once: its owner holds a lock.
     """
@@ -41,9 +51,11 @@ class Snapshot:
         self._allocate(len(delta.messages.keys))
         self._index: dict[int, int] = {}
         self._terms: list[str] = []
-        self.actors: list[str] = []
-        self.signals: list[str] = []
-        self._postings = Postings()
+        self._signals: list[str] = []
+        self.actor_codes: dict[str, int] = {}
+        self.named: dict[int, list[str]] = {}
+        self.words = Postings()
+        self.vocabulary = Vocabulary(self.words.numbers)
         self.matrix: Floats = np.empty((0, 0), np.float32)
         self.vectors = 0
         self._place: Ints = np.empty(0, np.int64)
@@ -70,23 +82,41 @@ class Snapshot:
         return np.fromiter((self._index[key] for key in keys if key in self._index), np.int64)
 
     def similarities(self, query: Floats) -> NDArray[np.float32]:
-        """Give each message's best cosine with the query (size,); 0 where it has no vector."""
-        best = np.zeros(self.size, np.float32)
+        """Give each row's best cosine with the query (size,); 0 where it has no vector."""
         if not self.vectors or self.matrix.shape[1] != len(query):
-            return best
+            return np.zeros(self.size, np.float32)
         found = self.matrix[: self.vectors] @ query
+        if self._aligned and self.vectors == self.size:
+            return found
+        best = np.zeros(self.size, np.float32)
         place = self._place[: self.vectors]
         known = place >= 0
         if not known.all():
             place, found = place[known], found[known]
-        best[place] = found
         if self._chunked:
+            best[place] = -1
             np.maximum.at(best, place, found)
+        else:
+            best[place] = found
         return best
 
+    def centre(self) -> tuple[Floats, int]:
+        """Give the mean of the vectors (dimension,), and how many there are."""
+        place = self._place[: self.vectors]
+        if self._sum is None or self._summed > self.vectors:
+            matrix = self.matrix[: self.vectors]
+            self._sum = matrix[place >= 0].sum(axis=0, dtype=np.float64)
+            self._summed, self._living = self.vectors, int((place >= 0).sum())
+        elif self._summed < self.vectors:
+            new = slice(self._summed, self.vectors)
+            kept = self._place[new] >= 0
+            self._sum = self._sum + self.matrix[new][kept].sum(axis=0, dtype=np.float64)
+            self._summed, self._living = self.vectors, self._living + int(kept.sum())
+        return (self._sum / max(1, self._living)).astype(np.float32), self._living
+
     def postings(self, term: str) -> tuple[Ints, NDArray[np.float32]]:
-        """Give the rows of living messages that have a term, and how often each has it."""
-        rows, counts = self._postings.find(term)
+        """Give the rows of the living that have a term, and how often each has it."""
+        rows, counts = self.words.find(term)
         if not self.dead:
             return rows, counts
         living = self.alive[rows]
@@ -96,6 +126,15 @@ class Snapshot:
         """Give what BM25 needs of the scope."""
         frequencies = {term: len(self.postings(term)[0]) for term in terms}
         return Statistics(self.size - self.dead, self._length, frequencies)
+
+    @property
+    def length(self) -> int:
+        """How many terms there are in all."""
+        return self._length
+
+    def signals(self, rows: Ints) -> Signals:
+        """Give what the texts of these rows say of themselves."""
+        return read_signals(self.cells[rows])
 
     @property
     def nbytes(self) -> int:
@@ -108,6 +147,55 @@ class Snapshot:
             self._link_all()
         return self._before[: self.size], self._after[: self.size]
 
+    def speaking(self) -> Ints:
+        """Give how many living messages each actor has said, by its code."""
+        if self._spoken is None or self._spoken_of != (self.size, self.dead):
+            said = self.alive[: self.size] & (self.keys[: self.size] > 0)
+            self._spoken = np.bincount(self.actors[: self.size][said], minlength=len(self.actor_codes))
+            self._spoken_of = (self.size, self.dead)
+        return self._spoken
+
+    def opens(self, rows: Ints) -> NDArray[np.float32]:
+        """Give 1 where a row is the first of its thread."""
+        before, _ = self.links()
+        return ((before[rows] < 0) & (self.keys[rows] > 0)).astype(np.float32)
+
+    def speakers(self) -> tuple[str, ...]:
+        """Give who speaks here."""
+        said = self.speaking()
+        return tuple(actor for actor, code in self.actor_codes.items() if code < len(said) and said[code])
+
+    def by_humans(self, rows: Ints) -> NDArray[np.float32]:
+        """Give 1 where a row is said by a human being."""
+        humans = np.array([is_human(actor) for actor in self.actor_codes], np.float32)
+        return humans[self.actors[rows]]
+
+    def asks(self, rows: Ints) -> Flags:
+        """Tell which rows end in a question."""
+        return self.cells[rows, 2] > 0
+
+    def best_of_sessions(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Give each session's highest value (sessions,); dead rows count as the lowest."""
+        if self.dead:
+            values = np.where(self.alive[: self.size], values, np.float32(-9))
+        best = np.full(len(self._session_of), np.float32(-9))
+        if not self.size:
+            return best
+        ordered = values[: self._sorted] if self._order is None else values[self._order]
+        best[self._heads_of] = np.maximum.reduceat(ordered, self._heads)
+        if self._sorted < self.size:
+            np.maximum.at(best, self.sessions[self._sorted : self.size], values[self._sorted :])
+        return best
+
+    def session_sizes(self) -> NDArray[np.float32]:
+        """Give how many living messages each session has (sessions,)."""
+        rows = slice(0, self.size)
+        living = self.sessions[rows] if not self.dead else self.sessions[rows][self.alive[rows]]
+        if self._sizes is None or self._sized != (self.size, self.dead):
+            self._sizes = np.bincount(living, minlength=len(self._session_of)).astype(np.float32)
+            self._sized = (self.size, self.dead)
+        return self._sizes
+
     def _allocate(self, room: int) -> None:
         room = max(16, int(room * 1.1))
         self.keys: Ints = np.zeros(room, np.int64)
@@ -118,11 +206,26 @@ class Snapshot:
         self.retired: Times = np.zeros(room)
         self.lengths: Ints = np.zeros(room, np.int64)
         self.alive: Flags = np.zeros(room, np.bool_)
+        self.sessions: NDArray[np.int32] = np.zeros(room, np.int32)
+        self.actors: NDArray[np.int32] = np.zeros(room, np.int32)
+        self.cells: NDArray[np.uint8] = np.zeros((room, WIDTH), np.uint8)
         self._before: Ints = np.full(room, -1, np.int64)
         self._after: Ints = np.full(room, -1, np.int64)
         self._ends: dict[tuple[int, int], int] = {}
+        self._session_of: dict[tuple[int, int], int] = {}
+        self._order: Ints | None = None
+        self._heads: Ints = np.empty(0, np.int64)
+        self._heads_of: Ints = np.empty(0, np.int64)
+        self._sorted = 0
+        self._sizes: NDArray[np.float32] | None = None
+        self._sized = (0, 0)
+        self._spoken: Ints | None = None
+        self._spoken_of = (0, 0)
+        self._sum: NDArray[np.float64] | None = None
+        self._summed = self._living = 0
         self._dirty = False
         self._chunked = False
+        self._aligned = False
 
     def _apply(self, delta: Delta) -> None:
         for key in delta.removed.tolist():
@@ -136,8 +239,11 @@ class Snapshot:
             self.alive[row] = False
             self._length -= int(self.lengths[row])
             self._place[: self.vectors][self._place[: self.vectors] == row] = -1
+            self.words.drop(row)
+            self.named.pop(row, None)
             self.dead += 1
             self._dirty = True
+            self._aligned, self._sum = False, None
 
     def _add_messages(self, new: MessageColumns) -> None:
         count = len(new.keys)
@@ -155,17 +261,40 @@ class Snapshot:
         self.size = stop
         self._index.update(zip(new.keys.tolist(), range(start, stop), strict=True))
         self._terms.extend(new.terms)
-        self.actors.extend(new.actors)
-        self.signals.extend(new.signals)
-        self.lengths[rows] = self._postings.add(new.terms, start)
+        self._add_words(new, start, stop)
+        self.lengths[rows] = self.words.add(new.terms)
         self._length += int(self.lengths[rows].sum())
+        self._add_sessions(start, stop)
         self._link_new(start, stop)
+
+    def _add_words(self, new: MessageColumns, start: int, stop: int) -> None:
+        """Take in who speaks, and what each text says of itself."""
+        codes = self.actor_codes
+        self.actors[start:stop] = [codes.setdefault(actor, len(codes)) for actor in new.actors]
+        self._signals.extend(new.signals)
+        self.cells[start:stop] = cells_of(new.signals)
+        for row, signal in enumerate(new.signals, start=start):
+            if len(signal) > WIDTH:
+                self.named[row] = named_times(signal)
+
+    def _add_sessions(self, start: int, stop: int) -> None:
+        """Number the threads; those of the first load are sorted, so that the best of each is found quickly."""
+        known = self._session_of
+        for row, thread in enumerate(map(tuple, self.threads[start:stop].tolist()), start=start):
+            self.sessions[row] = known.setdefault(thread, len(known))
+        if start == 0 or stop - self._sorted > max(1000, self._sorted // 4):
+            codes = self.sessions[:stop]
+            self._order = None if (codes[1:] >= codes[:-1]).all() else np.argsort(codes, kind="stable")
+            ordered = codes if self._order is None else codes[self._order]
+            self._heads = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+            self._heads_of = ordered[self._heads].astype(np.int64)
+            self._sorted = stop
 
     def _make_room(self, size: int) -> None:
         if size <= len(self.keys):
             return
         room = int(size * _GROWTH) + 16
-        for name in ("keys", "threads", "seqs", "created", "recorded", "retired", "lengths", "alive", "_before", "_after"):
+        for name in _COLUMNS:
             old = getattr(self, name)
             fresh = np.zeros((room, *old.shape[1:]), old.dtype)
             fresh[: self.size] = old[: self.size]
@@ -179,18 +308,22 @@ class Snapshot:
             return
         if self.matrix.shape[1] != new.matrix.shape[1]:
             self.matrix, self._place, self.vectors = np.empty((0, new.matrix.shape[1]), np.float32), new.keys[:0], 0
+            self._sum = None
         start, stop = self.vectors, self.vectors + count
         places = np.fromiter((self._index.get(key, -1) for key in new.keys.tolist()), np.int64, count)
         fresh = set(places.tolist())
         self._chunked = self._chunked or len(fresh) < count
         if start and (again := np.isin(self._place[:start], list(fresh - {-1}))).any():
             self._place[:start][again] = -1
+            self._sum = None
         if start == 0:
             self.matrix, self._place = new.matrix, places
         else:
             self._grow_vectors(stop)
             self.matrix[start:stop], self._place[start:stop] = new.matrix, places
         self.vectors = stop
+        before = self._aligned or start == 0
+        self._aligned = before and bool((places == np.arange(start, stop)).all())
 
     def _grow_vectors(self, size: int) -> None:
         if size <= len(self.matrix):
@@ -213,9 +346,10 @@ class Snapshot:
             if end >= 0 and self.seqs[end] > self.seqs[row]:
                 self._dirty = True
                 return
-            self._before[row], self._after[row] = end, -1
-            if end >= 0:
-                self._after[end] = row
+            near = end if end >= 0 and self.seqs[row] - self.seqs[end] <= MAX_GAP else -1
+            self._before[row], self._after[row] = near, -1
+            if near >= 0:
+                self._after[near] = row
             self._ends[thread] = row
 
     def _link_all(self) -> None:
@@ -223,9 +357,10 @@ class Snapshot:
         threads = self.threads[rows]
         order = rows[np.lexsort((self.seqs[rows], threads[:, 1], threads[:, 0]))]
         same = (self.threads[order[1:]] == self.threads[order[:-1]]).all(axis=1)
+        near = same & (self.seqs[order[1:]] - self.seqs[order[:-1]] <= MAX_GAP)
         self._before[:], self._after[:] = -1, -1
-        self._before[order[1:][same]] = order[:-1][same]
-        self._after[order[:-1][same]] = order[1:][same]
+        self._before[order[1:][near]] = order[:-1][near]
+        self._after[order[:-1][near]] = order[1:][near]
         last = order[np.append(~same, True)] if len(order) else order
         self._ends = {(int(a), int(b)): int(row) for (a, b), row in zip(self.threads[last], last, strict=True)}
         self._dirty = False
@@ -235,6 +370,7 @@ class Snapshot:
         rows = np.flatnonzero(self.alive[: self.size])
         place = self._place[: self.vectors]
         kept = place >= 0
+        names = list(self.actor_codes)
         messages = MessageColumns(
             self.keys[rows],
             self.threads[rows],
@@ -243,57 +379,8 @@ class Snapshot:
             self.recorded[rows],
             self.retired[rows],
             tuple(self._terms[row] for row in rows.tolist()),
-            tuple(self.actors[row] for row in rows.tolist()),
-            tuple(self.signals[row] for row in rows.tolist()),
+            tuple(names[code] for code in self.actors[rows].tolist()),
+            tuple(self._signals[row] for row in rows.tolist()),
         )
         vectors = VectorColumns(self.keys[place[kept]], self.matrix[: self.vectors][kept])
         return Delta(full=True, mark=self.mark, messages=messages, vectors=vectors, active=self.active)
-
-
-class Postings:
-    """In which rows each term is: one sorted block from the first load, and short lists of what came later."""
-
-    def __init__(self) -> None:
-        """Begin without a term."""
-        self._ids: defaultdict[str, int] = defaultdict()
-        self._ids.default_factory = self._ids.__len__
-        self._starts: Ints = np.zeros(1, np.int64)
-        self._rows: Ints = np.empty(0, np.int64)
-        self._counts: NDArray[np.float32] = np.empty(0, np.float32)
-        self._later: defaultdict[str, list[int]] = defaultdict(list)
-
-    def add(self, terms: tuple[str, ...], start: int) -> Ints:
-        """Take in messages from row ``start`` on, and give how many terms each has."""
-        if start == 0:
-            return self._sort(terms)
-        split = [words.split() for words in terms]
-        for row, words in enumerate(split, start=start):
-            for word in words:
-                self._later[word].append(row)
-        return np.fromiter(map(len, split), np.int64, len(split))
-
-    def find(self, term: str) -> tuple[Ints, NDArray[np.float32]]:
-        """Give the rows that have a term, in order, and how often."""
-        number = self._ids.get(term)
-        block = slice(0, 0) if number is None else slice(self._starts[number], self._starts[number + 1])
-        rows, counts = self._rows[block], self._counts[block]
-        if later := self._later.get(term):
-            more, often = np.unique(later, return_counts=True)
-            rows = np.concatenate([rows, more])
-            counts = np.concatenate([counts, often.astype(np.float32)])
-        return rows, counts
-
-    def _sort(self, terms: tuple[str, ...]) -> Ints:
-        """Number the terms, sort their places, and count repeats once and for all."""
-        words = " ".join(terms).split()
-        lengths = np.fromiter((words.count(" ") + 1 if words else 0 for words in terms), np.int64, len(terms))
-        ids = np.fromiter(map(self._ids.__getitem__, words), np.int64, len(words))
-        places = ids * len(terms) + np.repeat(np.arange(len(terms)), lengths)
-        places.sort()
-        first = np.ones(len(places), np.bool_)
-        first[1:] = places[1:] != places[:-1]
-        heads = np.flatnonzero(first)
-        numbers, self._rows = np.divmod(places[heads], max(1, len(terms)))
-        self._counts = np.diff(np.append(heads, len(places))).astype(np.float32)
-        self._starts = np.concatenate([[0], np.cumsum(np.bincount(numbers, minlength=len(self._ids)))])
-        return lengths

@@ -1,0 +1,92 @@
+"""Reading what a revert needs to know, so that it can be planned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from keepwell.formation.revert import Step, Undoing, joined, plan, undoings, with_caused
+from keepwell.formation.settle import Edit
+from keepwell.memory.drafts import filled
+from keepwell.memory.engine import Engine
+from keepwell.memory.paging import MAX_PAGE, pages
+from keepwell.models import Change, Fact, Scope, Source
+from keepwell.storage.base import Record
+from keepwell.storage.facts import ListFacts, RawSources, ReadHistory
+
+SourcesOf = Mapping[tuple[UUID, int], tuple[Source, ...]]
+
+
+def steps_back(engine: Engine, scope: Scope, chosen: Sequence[Change]) -> list[Step]:
+    """Give the edits that take changes back (oldest first), ready to be applied; none where nothing differs."""
+    record = engine.record
+    history = list(pages(record, ReadHistory(scope, since=chosen[0].at, oldest_first=True, limit=MAX_PAGE)))
+    taken = with_caused((change.id for change in chosen), history)
+    wanted = undoings(taken, history)
+    again = [change for change in history if change.id in taken and change.kind == "NONE" and change.sources]
+    extra = {ident: joined(_of(record, scope, ident), taken) for ident in {change.fact for change in again}}
+    resting = _resting(record, scope, wanted, extra)
+    if not (resting or any(one.differs for one in wanted)):
+        return []
+    sources = record.read(RawSources(scope, (*{one.fact for one in wanted}, *resting)))
+    standing = _standing(record, scope, sources, resting.values())
+    whole = [fact for fact in resting.values() if _is_whole(fact, sources, wanted, standing, extra)]
+    return _filled(engine, plan(wanted, sources, whole, extra))
+
+
+def _of(record: Record, scope: Scope, fact: UUID) -> list[Change]:
+    return list(pages(record, ReadHistory(scope, fact, oldest_first=True, limit=MAX_PAGE)))
+
+
+def _resting(
+    record: Record, scope: Scope, wanted: Sequence[Undoing], extra: Mapping[UUID, frozenset[Source]]
+) -> dict[UUID, Fact]:
+    """Give standing facts that were, or will be, re-opened because of the facts at hand, and need not be.
+
+    They are re-opened already, or rest on a fact at hand only since they were said again, which is taken back.
+    """
+    at_hand = {one.fact for one in wanted}
+    found: dict[UUID, Fact] = {}
+    for one in wanted:
+        if one.before is not None:
+            resting = pages(record, ListFacts(scope, rests_on=Source(fact=one.fact), limit=MAX_PAGE))
+            found |= {fact.id: fact for fact in resting if fact.reopened and fact.id not in at_hand}
+    said_again = tuple(ident for ident, named in extra.items() if named and ident not in at_hand)
+    for fact in pages(record, ListFacts(scope, ids=said_again, limit=MAX_PAGE)) if said_again else ():
+        if fact.reopened or any(source.fact in at_hand for source in extra[fact.id]):
+            found[fact.id] = fact
+    return found
+
+
+def _standing(record: Record, scope: Scope, sources: SourcesOf, resting: Iterable[Fact]) -> dict[UUID, int]:
+    """Give the versions in which the facts stand that these rest on."""
+    named = {source.fact for fact in resting for source in sources.get((fact.id, fact.version), ())} - {None}
+    ids = tuple(ident for ident in named if ident is not None)
+    if not ids:
+        return {}
+    return {fact.id: fact.version for fact in pages(record, ListFacts(scope, ids=ids, limit=MAX_PAGE))}
+
+
+def _is_whole(
+    fact: Fact,
+    sources: SourcesOf,
+    wanted: Sequence[Undoing],
+    standing: Mapping[UUID, int],
+    extra: Mapping[UUID, frozenset[Source]],
+) -> bool:
+    """Tell whether all facts that it rests on will stand in the very version that it was formed from."""
+    after = {one.fact: one.saying for one in wanted}
+    versions = {**{ident: frozenset({version}) for ident, version in standing.items()}, **after}
+    rests_on = set(sources.get((fact.id, fact.version), ())) - extra.get(fact.id, frozenset())
+    return all(source.fact is None or source.version in versions.get(source.fact, ()) for source in rests_on)
+
+
+def _filled(engine: Engine, steps: Sequence[Step]) -> list[Step]:
+    drafts = [edit.draft for step in steps for edit in step.edits if edit.draft is not None]
+    ready = iter(filled(engine, drafts))
+
+    def fill(edit: Edit) -> Edit:
+        return edit if edit.draft is None else replace(edit, draft=next(ready))
+
+    return [replace(step, edits=tuple(fill(edit) for edit in step.edits)) for step in steps]

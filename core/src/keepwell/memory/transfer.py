@@ -1,0 +1,20 @@
+"""What an export or an import carried."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """How much an export wrote, or how much an import took in that was not there; ``rejected`` was not taken in."""
+
+    threads: int = 0
+    messages: int = 0
+    facts: int = 0
+    changes: int = 0
+    rejected: int = 0
+
+    def __add__(self, other: Transfer) -> Transfer:
+        """Give both together."""
+        return Transfer(*(getattr(self, name) + getattr(other, name) for name in asdict(self)))

@@ -1,0 +1,91 @@
+"""What a question asks: for whom, for when, and by which words; no vector and no array yet.
+
+Who speaks is an actor: a person's name, or a role. A name in a question says *who*, not *what*. It is taken out of
+the words and becomes "I" in what the embedder reads, as the person would say it; the actor counts by himself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from keepwell.recall.actors import is_assistant, is_human, people
+from keepwell.recall.analysis import analyse
+from keepwell.recall.arrays import Floats
+from keepwell.recall.temporal import times_of
+
+_WORD = re.compile(r"[a-z]+|\d+")
+_WHEN = re.compile(
+    r"\b(?:when|how long|what (?:date|day|month|year|time)|which (?:date|day|month|year))\b", re.IGNORECASE
+)
+_ME = frozenset("i my me mine we our".split())
+_YOU = re.compile(
+    r"\b(?:did|have|had|were|do|can) you\b|\byour? (?:suggest|recommend|advi|answer|said|told|propos|list|expla)|\bassistant\b"
+)
+_REQUEST = re.compile(r"^(?:can|could|would|will) you\b")
+_LISTING = re.compile(
+    r"^(?:what|which|who|where) (?:\w+ ){0,4}?(?:\w+s|all|kinds?|types?)\b|\bhow many\b|\ball the\b|\blist\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked.
+
+    ``vector`` is its unit vector where there is an embedder, made of ``readable``; ``terms`` its distinct analysed
+    terms without names; ``who`` the actors whom it asks about; ``times`` those that it names (see
+    :mod:`keepwell.recall.signals`); ``now`` the instant that they count from, in seconds since 1970.
+    """
+
+    vector: Floats | None
+    terms: tuple[str, ...]
+    now: float
+    who: frozenset[str] = frozenset()
+    times: tuple[str, ...] = ()
+    when: bool = False
+    listing: bool = False
+    readable: str = ""
+
+
+def ask(text: str, actors: Iterable[str], now: float) -> Question:
+    """Give what a text asks of a scope in which these actors speak; without its vector."""
+    actors = sorted(actors)
+    known = people(tuple(actors))
+    who: set[str] = set()
+    plain = text.islower()
+
+    def masked(match: re.Match[str]) -> str:
+        word = match.group(1)
+        if not (plain or word[:1].isupper() or not word[:1].isalpha() or not word.isascii()):
+            return match.group()
+        who.update(known.forms[word.casefold()])
+        return "my" if match.group(2) else "I"
+
+    readable = text if known.pattern is None else known.pattern.sub(masked, text)
+    bare = readable if not who else known.pattern.sub(" ", text)  # type: ignore[union-attr]  # who comes from it
+    low = text.lower()
+    words = set(_WORD.findall(low))
+    if not who:
+        who |= _spoken_to(low, words, actors)
+    return Question(
+        None,
+        tuple(dict.fromkeys(analyse(bare).split())),
+        now,
+        frozenset(who),
+        times_of(low, text, words),
+        _WHEN.search(text) is not None,
+        _LISTING.search(text) is not None,
+        readable,
+    )
+
+
+def _spoken_to(low: str, words: set[str], actors: list[str]) -> set[str]:
+    """Give who is meant by *I*, and by *you* in what did you suggest, where one talks with an assistant."""
+    assistants = {actor for actor in actors if is_assistant(actor)}
+    if not assistants:
+        return set()
+    if _YOU.search(low) and not _REQUEST.search(low):
+        return assistants
+    return {actor for actor in actors if is_human(actor)} if words & _ME else set()
