@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from benchmarks import reading, waiting, weight, writing
+from benchmarks import formation, llamaindex, reading, waiting, weight, writing
 from benchmarks.ground import Ground, ground
 
 ALL: dict[str, Callable[[Ground], None]] = {
@@ -14,6 +14,8 @@ ALL: dict[str, Callable[[Ground], None]] = {
     "read": reading.last_twenty,
     "recall": reading.recalls,
     "async": waiting.asynchronous,
+    "formation": formation.formation,
+    "llamaindex": llamaindex.tool_turn,
     "weight": weight.weigh,
 }
 

@@ -15,17 +15,14 @@ from pydantic import TypeAdapter
 from keepwell import CitationPart, DataPart, MediaPart, Part, ReasoningPart, TextPart, ToolCall, ToolCallPart, codec
 from llama_index.core.base.llms.types import (
     AudioBlock,
-    BaseContentBlock,
     CitableBlock,
     CitationBlock,
     ContentBlock,
     DocumentBlock,
     ImageBlock,
     TextBlock,
-    ThinkingBlock,
-    ToolCallBlock,
-    VideoBlock,
 )
+from llama_index.memory.keepwell.kinds import BaseContentBlock, ThinkingBlock, ToolCallBlock, VideoBlock
 
 T = TypeVar("T")
 
@@ -92,6 +89,12 @@ def tool_call_block(call: ToolCall) -> ToolCallBlock:
         return ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=fresh(dict(call.args)))
     text = call.args if isinstance(call.args, str) else codec.dumps(call.args)
     return ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=text)
+
+
+def legacy_tool_call(call: ToolCall) -> dict[str, Any]:
+    """Give a tool call as OpenAI's service takes it: what older versions of LlamaIndex keep beside the blocks."""
+    text = call.args if isinstance(call.args, str) else codec.dumps(call.args)
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": text}}
 
 
 def placeholder(part: Part) -> str:

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
 from uuid import uuid4
 
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from keepwell import Memory, Message, Scope, ScopedThread, default_memory, errors, open_named
+from keepwell import Memory, Message, Scope, default_memory, open_named
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.memory import BaseMemory
+from llama_index.memory.keepwell.conversation import Conversation, OnReset
 from llama_index.memory.keepwell.messages import to_chat_message, to_message
-from llama_index.memory.keepwell.turns import (
-    Position,
-    Question,
-    looks_back,
-    presented,
-    question_of,
-    repaired,
-    shared,
-    unseen,
-    without_block,
-)
+from llama_index.memory.keepwell.recalling import PER_RECOLLECTION, Recalled
+from llama_index.memory.keepwell.steps import Script, aperform, beside, perform
+from llama_index.memory.keepwell.turns import Position, presented, question_of, repaired, without_block
 
 if TYPE_CHECKING:
     from llama_index.core.llms import LLM
@@ -32,12 +23,7 @@ if TYPE_CHECKING:
 TOKEN_LIMIT: Final = 30_000
 """LlamaIndex's own default."""
 _FOR_THE_ANSWER = 256
-_PER_RECOLLECTION = 120
-"""About the tokens of one recalled item of 300 characters, of its date and of its share of the fence."""
-_HEAD = 8
-"""Instructions stand at the beginning of a thread; so many messages are looked through for them."""
-_FAILURES = (errors.StoreError, errors.EmbeddingError)
-_log = logging.getLogger("llama_index.memory.keepwell")
+_MANY = 16
 
 
 class KeepwellMemory(BaseMemory):
@@ -49,6 +35,9 @@ class KeepwellMemory(BaseMemory):
     recalled, as the first text of the person's last message (``insert_position="user"``, which every agent
     passes on) or in the instructions (``"system"``; ``ReActAgent`` drops those if it has no prompt of its own).
     What is recalled is never stored again.
+
+    A history that is replaced (``set``, and agents that are given a ``chat_history``) is hidden, not deleted. What
+    ``reset`` does is for ``on_reset`` to say: ``"purge"`` forgets the conversation, ``"hide"`` keeps it in the record.
 
     It travels as JSON, in a workflow's ``Context`` too, with the store's name and tenant; never with a DSN. A
     server that restricts ``JsonSerializer(allowed_types=...)`` must list this class.
@@ -79,11 +68,14 @@ class KeepwellMemory(BaseMemory):
     insert_position: Position = "user"
     recall_limit: int = Field(default=5, ge=0)
     """How many items are recalled at most; 0 recalls nothing."""
+    on_reset: OnReset = "purge"
+    """Whether ``reset`` forgets the conversation for good, or hides it and begins anew."""
     strict: bool = False
 
     _memory: Memory | None = PrivateAttr(default=None)
-    _recalled: tuple[tuple[str, str, str], str] | None = PrivateAttr(default=None)
-    """The question asked last (session, message, words) and the block that it got."""
+    _talk: tuple[tuple[object, ...], Conversation] | None = PrivateAttr(default=None)
+    """The conversation that the fields name, and what they were when it was looked up."""
+    _recalled: Recalled = PrivateAttr(default_factory=Recalled)
 
     def __init__(self, **fields: Any) -> None:  # noqa: ANN401 - pydantic validates each of them
         """Keep what is needed to find the thread.
@@ -151,139 +143,81 @@ class KeepwellMemory(BaseMemory):
 
     # Reading
 
-    def get(self, input: str | None = None, **kwargs: Any) -> list[ChatMessage]:  # noqa: A002, ANN401 - the contract
+    def get(self, input: Any = None, **kwargs: Any) -> list[ChatMessage]:  # noqa: A002, ANN401 - the contract
         """Give what a model should see now, oldest first; fresh copies.
 
-        ``input`` is what is recalled for; the person's last message where it is not given. Of other arguments
-        ``initial_token_count`` is known: tokens that the caller has already spent.
+        ``input`` is what is recalled for, words or a message; the person's last message where it is not given. Of
+        other arguments ``initial_token_count`` is known: tokens that the caller has already spent.
         """
-        thread = self._thread()
-        try:
-            window = self._with_head(thread, thread.window(tokens=self._budget(kwargs)))
-        except _FAILURES as error:
-            self._survive(error, "the history cannot be read; what waits to be written is given")
-            window = []
-        window = self._with_held(thread, window)
-        question = question_of(window, input)
-        return presented(repaired(window), self._recall(thread, window, question), question, self.insert_position)
+        return perform(self._getting(input, kwargs))
 
-    async def aget(self, input: str | None = None, **kwargs: Any) -> list[ChatMessage]:  # noqa: A002, ANN401 - see get
+    async def aget(self, input: Any = None, **kwargs: Any) -> list[ChatMessage]:  # noqa: A002, ANN401 - see get
         """Give what a model should see now; see :meth:`get`."""
-        thread = await self._athread()
-        try:
-            window = await self._awith_head(thread, await thread.awindow(tokens=self._budget(kwargs)))
-        except _FAILURES as error:
-            self._survive(error, "the history cannot be read; what waits to be written is given")
-            window = []
-        window = self._with_held(thread, window)
-        question = question_of(window, input)
-        block = await self._arecall(thread, window, question)
-        return presented(repaired(window), block, question, self.insert_position)
+        return await aperform(self._getting(input, kwargs))
 
     def get_all(self) -> list[ChatMessage]:
         """Give the whole conversation as it was said, oldest first."""
-        thread = self._thread()
-        try:
-            stored: Sequence[Message] = thread.messages()
-        except _FAILURES as error:
-            self._survive(error, "the history cannot be read; what waits to be written is given")
-            stored = []
-        return [to_chat_message(message) for message in self._with_held(thread, stored)]
+        return perform(self._getting_all())
 
     async def aget_all(self) -> list[ChatMessage]:
         """Give the whole conversation as it was said, oldest first."""
-        thread = await self._athread()
-        try:
-            stored: Sequence[Message] = await thread.amessages()
-        except _FAILURES as error:
-            self._survive(error, "the history cannot be read; what waits to be written is given")
-            stored = []
-        return [to_chat_message(message) for message in self._with_held(thread, stored)]
+        return await aperform(self._getting_all())
 
     # Writing
 
     def put(self, message: ChatMessage) -> None:
         """Put a message at the end of the conversation; see :meth:`put_messages`."""
-        self.put_messages([message])
+        perform(self._putting([message]))
 
     async def aput(self, message: ChatMessage) -> None:
         """Put a message at the end of the conversation; see :meth:`put_messages`."""
-        await self.aput_messages([message])
+        await aperform(self._putting([message]))
 
     def put_messages(self, messages: list[ChatMessage]) -> None:
         """Put messages at the end of the conversation: all of them, in order, or none.
 
         A batch that stands at the very end already is a repetition (workflows repeat a step when they are
-        resumed) and is not stored twice; nor is a second answer to a tool call.
+        resumed) and is not stored twice, even where two repeat it at once; nor is a second answer to a tool call.
 
         Raises:
             StoreError: the store cannot be written to, and the memory is strict.
         """
-        batch = self._kept(messages)
-        if not batch:
-            return
-        thread = self._thread()
-        try:
-            tail: Sequence[Message] = thread.messages(last=looks_back(batch))
-        except _FAILURES as error:
-            self._survive(error, "repetitions cannot be told from new messages", logging.INFO)
-            tail = []
-        self._append(thread, unseen(self._with_held(thread, tail), batch))
+        perform(self._putting(messages))
 
     async def aput_messages(self, messages: list[ChatMessage]) -> None:
         """Put messages at the end of the conversation; see :meth:`put_messages`."""
-        batch = self._kept(messages)
-        if not batch:
-            return
-        thread = await self._athread()
-        try:
-            tail: Sequence[Message] = await thread.amessages(last=looks_back(batch))
-        except _FAILURES as error:
-            self._survive(error, "repetitions cannot be told from new messages", logging.INFO)
-            tail = []
-        await self._aappend(thread, unseen(self._with_held(thread, tail), batch))
+        await aperform(self._putting(messages))
 
     def set(self, messages: list[ChatMessage]) -> None:
-        """Make this the whole conversation, in one transaction; what it begins with already stays as it is.
+        """Make this the whole conversation, in one transaction.
+
+        What both have stays as it is. What is no longer part of it is hidden and not deleted: a new epoch begins,
+        and other conversations can still recall the old messages, with all that was learned from them.
+
+        Raises:
+            StoreError: the store fails, strict or not: the conversation is as it was before.
+            Conflict: others write to it without a pause; it is as they left it.
+        """
+        perform(self._setting(messages))
+
+    async def aset(self, messages: list[ChatMessage]) -> None:
+        """Make this the whole conversation; see :meth:`set`."""
+        await aperform(self._setting(messages))
+
+    def reset(self) -> None:
+        """End the conversation; one that is not there is left at that.
+
+        With ``on_reset="purge"`` it is forgotten, with everything that hangs on it, hidden messages too. With
+        ``on_reset="hide"`` its messages stay in the record and can be recalled, and the session begins anew.
 
         Raises:
             StoreError: the store fails, strict or not: the conversation is as it was before.
         """
-        batch, thread = self._kept(messages), self._thread()
-        stored = self._with_held(thread, thread.messages())
-        same = shared(stored, batch)
-        if same < len(stored):
-            self._exchange(thread, stored[same:], batch[same:])
-        else:
-            self._append(thread, batch[same:])
-
-    async def aset(self, messages: list[ChatMessage]) -> None:
-        """Make this the whole conversation; see :meth:`set`."""
-        batch, thread = self._kept(messages), await self._athread()
-        stored = self._with_held(thread, await thread.amessages())
-        same = shared(stored, batch)
-        if same < len(stored):
-            await asyncio.to_thread(self._exchange, thread, stored[same:], batch[same:])
-        else:
-            await self._aappend(thread, batch[same:])
-
-    def reset(self) -> None:
-        """Forget the conversation and everything that hangs on it; one that is not there is left at that.
-
-        Raises:
-            StoreError: the store fails, strict or not: what was to go is still there.
-        """
-        thread = self._thread()
-        if thread.info() is not None:
-            thread.scope.forget(thread)
-        self._open().holding.discard(thread)
+        perform(self._resetting())
 
     async def areset(self) -> None:
-        """Forget the conversation and everything that hangs on it; see :meth:`reset`."""
-        thread = await self._athread()
-        if await thread.ainfo() is not None:
-            await thread.scope.aforget(thread)
-        self._open().holding.discard(thread)
+        """End the conversation; see :meth:`reset`."""
+        await aperform(self._resetting())
 
     # Travelling
 
@@ -299,126 +233,67 @@ class KeepwellMemory(BaseMemory):
 
     # Parts of the verbs
 
+    def _getting(self, given: object, options: Mapping[str, Any]) -> Script[list[ChatMessage]]:
+        talk = yield from self._opened()
+        window = yield from talk.newest(self._budget(options))
+        question = question_of(window, given)
+        block = yield from self._recalled.recall(talk, question, window, self.recall_limit, self._room())
+        # Where a window was just read, many messages are made: that is done beside the loop.
+        give = beside(presented, repaired(window), block, question, self.insert_position, talk.shown)
+        return (yield give)  # type: ignore[no-any-return]  # answers are untyped
+
+    def _getting_all(self) -> Script[list[ChatMessage]]:
+        talk = yield from self._opened()
+        found = yield from talk.whole()
+        return (yield beside(lambda: [to_chat_message(message) for message in found]))  # type: ignore[no-any-return]
+
+    def _putting(self, messages: Sequence[ChatMessage]) -> Script[None]:
+        batch = yield from self._keeping(messages)
+        if batch:
+            yield from (yield from self._opened()).put(batch)
+
+    def _setting(self, messages: Sequence[ChatMessage]) -> Script[None]:
+        batch = yield from self._keeping(messages)
+        yield from (yield from self._opened()).replace(batch)
+
+    def _resetting(self) -> Script[None]:
+        yield from (yield from self._opened()).end(self.on_reset)
+
+    def _opened(self) -> Script[Conversation]:
+        """Give the conversation; opening a store takes place beside the loop, because it may start a server."""
+        if self._memory is None:
+            yield beside(self._open)
+        memory = self._open()
+        view = memory.scope(user_id=self.user_id, agent_id=self.agent_id, run_id=self.run_id)
+        key = (memory, view.scope.owner, self.session_id, self.strict, self.token_limit)
+        known = self._talk
+        if known is None or known[0] != key:
+            thread = view.thread(self.session_id)
+            known = (key, Conversation(memory, thread, strict=self.strict, tokens=self.token_limit))
+            self._talk = known
+        return known[1]
+
     def _open(self) -> Memory:
         if self._memory is None:
             known = self.tenant is None and self.store == "default"
             self._memory = default_memory() if known else open_named(self.store, self.tenant or "default")
         return self._memory
 
-    def _thread(self) -> ScopedThread:
-        view = self._open().scope(user_id=self.user_id, agent_id=self.agent_id, run_id=self.run_id)
-        return view.thread(self.session_id)
-
-    async def _athread(self) -> ScopedThread:
-        """Give the thread; opening a store takes place beside the loop, because it may start a server."""
-        if self._memory is None:
-            await asyncio.to_thread(self._open)
-        return self._thread()
-
-    def _survive(self, error: Exception, lost: str, level: int = logging.WARNING) -> None:
-        """Raise the error where the memory is strict; else leave one line in the log that says what is missing."""
-        if self.strict:
-            raise error
-        _log.log(level, "%s: %s", lost, error)
+    def _keeping(self, messages: Sequence[ChatMessage]) -> Script[list[Message]]:
+        """Give messages as they are stored; many are made beside the loop."""
+        if len(messages) > _MANY:
+            return (yield beside(self._kept, messages))  # type: ignore[no-any-return]  # answers are untyped
+        return self._kept(messages)
 
     def _kept(self, messages: Sequence[ChatMessage]) -> list[Message]:
-        block = self._recalled[1] if self._recalled else ""
+        block = self._recalled.block
         cleared = [(message, without_block(message, block)) for message in messages]
         return [to_message(said) for message, said in cleared if said.blocks or said is message]
 
-    def _with_held(self, thread: ScopedThread, stored: Sequence[Message]) -> list[Message]:
-        """Put what waits to be written behind what is stored: it was said later."""
-        held = self._open().holding.messages(thread)
-        known = {message.id for message in stored} if held else set()
-        return [*stored, *(message for message in held if message.id not in known)]
-
-    def _append(self, thread: ScopedThread, messages: Sequence[Message]) -> None:
-        if messages and self.strict:
-            thread.append(*messages)
-        elif messages:
-            self._open().holding.append(thread, messages)
-
-    async def _aappend(self, thread: ScopedThread, messages: Sequence[Message]) -> None:
-        if messages and self.strict:
-            await thread.aappend(*messages)
-        elif messages:
-            await self._open().holding.aappend(thread, messages)
-
-    def _exchange(self, thread: ScopedThread, gone: Sequence[Message], new: Sequence[Message]) -> None:
-        memory = self._open()
-        written = [message for message in gone if message.seq is not None]  # the others are held
-        with memory.transaction() as connection:
-            if written:
-                thread.delete(*written, connection=connection)
-            thread.append(*new, connection=connection)
-        memory.holding.discard(thread)
-
-    def _budget(self, asked: dict[str, Any]) -> int:
+    def _budget(self, asked: Mapping[str, Any]) -> int:
         spent = asked.get("initial_token_count")
         return max(1, self.token_limit - self._room() - (spent if isinstance(spent, int) else 0))
 
     def _room(self) -> int:
         """Give the tokens that are kept free for what is recalled."""
-        return min(self.token_limit // 3, self.recall_limit * _PER_RECOLLECTION)
-
-    def _with_head(self, thread: ScopedThread, window: Sequence[Message]) -> Sequence[Message]:
-        """Put the instructions before it that the conversation began with; never give nothing of a thread."""
-        if not window:
-            return thread.messages(last=1)
-        return [*_instructions(thread.messages(limit=_HEAD, before=window[0].seq)), *window]
-
-    async def _awith_head(self, thread: ScopedThread, window: Sequence[Message]) -> Sequence[Message]:
-        if not window:
-            return await thread.amessages(last=1)
-        return [*_instructions(await thread.amessages(limit=_HEAD, before=window[0].seq)), *window]
-
-    def _recall(self, thread: ScopedThread, window: Sequence[Message], question: Question | None) -> str:
-        known = self._known(question)
-        if known is not None or question is None:
-            return known or ""
-        try:
-            context = thread.context(question.text, **self._bounds(window))
-        except _FAILURES as error:
-            self._survive(error, "nothing is recalled")
-            return ""
-        return self._remember(question, context.text)
-
-    async def _arecall(self, thread: ScopedThread, window: Sequence[Message], question: Question | None) -> str:
-        known = self._known(question)
-        if known is not None or question is None:
-            return known or ""
-        try:
-            context = await thread.acontext(question.text, **self._bounds(window))
-        except _FAILURES as error:
-            self._survive(error, "nothing is recalled")
-            return ""
-        return self._remember(question, context.text)
-
-    def _known(self, question: Question | None) -> str | None:
-        """Give the block of this turn, if it is known; the empty one where nothing is to be recalled."""
-        if question is None or self.recall_limit == 0:
-            return ""
-        recalled = self._recalled
-        return recalled[1] if recalled and recalled[0] == self._key(question) else None
-
-    def _remember(self, question: Question, block: str) -> str:
-        self._recalled = (self._key(question), block)
-        return block
-
-    def _key(self, question: Question) -> tuple[str, str, str]:
-        return self.session_id, question.about, question.text
-
-    def _bounds(self, window: Sequence[Message]) -> dict[str, Any]:
-        """Bound the recall: a context's block takes a third of its tokens."""
-        shown = [message.id for message in window]
-        return {"last": 1, "tokens": 3 * max(1, self._room()), "limit": self.recall_limit, "exclude": shown}
-
-
-def _instructions(head: Sequence[Message]) -> list[Message]:
-    """Give the instructions that a thread begins with."""
-    found: list[Message] = []
-    for message in head:
-        if message.role not in ("system", "developer"):
-            break
-        found.append(message)
-    return found
+        return min(self.token_limit // 3, self.recall_limit * PER_RECOLLECTION)

@@ -7,25 +7,39 @@ is what counts, and the message is built anew from it.
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
 
 import llama_index.core
 
 # An image in `additional_kwargs` is revived only where its class is imported already.
 import llama_index.core.schema
-from keepwell import Message, Native, Part, ToolCall, ToolCallPart, codec, errors
+from keepwell import Message, Native, Part, ReasoningPart, ToolCall, ToolCallPart, codec, errors
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
-from llama_index.memory.keepwell.blocks import PREFIX, block_of, call_of, fresh, part_of, tool_call_block
+from llama_index.memory.keepwell.blocks import (
+    PREFIX,
+    block_of,
+    call_of,
+    fresh,
+    legacy_tool_call,
+    part_of,
+    tool_call_block,
+)
+from llama_index.memory.keepwell.kinds import HAS_THOUGHTS, HAS_TOOL_CALLS
 from llama_index.memory.keepwell.native import dump_block, load_block
 
 KIND = f"{PREFIX}ChatMessage"
 _OF_MODELS = {MessageRole.CHATBOT: "assistant", MessageRole.MODEL: "assistant"}
 _OF_OTHERS = {"human": MessageRole.USER, "ai": MessageRole.ASSISTANT}
+_ATOMS = frozenset({str, int, float, bool, bytes, type(None), MessageRole})
+M = TypeVar("M", bound=BaseModel)
 _log = logging.getLogger("llama_index.memory.keepwell")
 
 
@@ -60,11 +74,34 @@ def to_chat_message(message: Message) -> ChatMessage:
     return _replayed(message) or _built(message)
 
 
+def copied(message: ChatMessage) -> ChatMessage:
+    """Give a message that says the same and shares nothing; for one of text, thoughts and tool calls.
+
+    A tenth of the time of pydantic's deep copy: nothing is validated, because nothing changes.
+    """
+    return _copied(message, blocks=[_copied(block) for block in message.blocks])
+
+
 def content_digest(message: ChatMessage) -> str:
     """Give a mark that two messages share if they say the same in every field."""
     kept = to_message(message)
     native = kept.native.data if kept.native else None
     return _digest([_seen(kept), native])
+
+
+def _copied(value: M, **other: object) -> M:
+    made = value.__class__.__new__(value.__class__)
+    same = {name: item for name, item in value.__dict__.items() if name not in other}
+    own = {name: item if type(item) in _ATOMS else _own(item) for name, item in same.items()}
+    object.__setattr__(made, "__dict__", {**own, **other})
+    object.__setattr__(made, "__pydantic_fields_set__", set(value.model_fields_set))
+    object.__setattr__(made, "__pydantic_extra__", None)
+    object.__setattr__(made, "__pydantic_private__", None)
+    return made
+
+
+def _own(item: object) -> object:
+    return {} if type(item) is dict and not item else copy.deepcopy(item)
 
 
 def _to_message(message: ChatMessage) -> Message:
@@ -197,9 +234,20 @@ def _say_once(message_id: str, problem: str) -> None:
 def _built(message: Message) -> ChatMessage:
     role = _built_role(message.role)
     placed = {part.index for part in message.parts if isinstance(part, ToolCallPart)}
-    blocks = [block_of(part, message.tool_calls) for part in message.parts]
-    blocks += [tool_call_block(call) for index, call in enumerate(message.tool_calls) if index not in placed]
-    return ChatMessage(role=role, blocks=blocks, additional_kwargs=_about(role, message))
+    blocks = [block_of(part, message.tool_calls) for part in message.parts if _has_block(part)]
+    about = _about(role, message)
+    if HAS_TOOL_CALLS:
+        blocks += [tool_call_block(call) for index, call in enumerate(message.tool_calls) if index not in placed]
+    elif message.tool_calls:
+        about["tool_calls"] = [legacy_tool_call(call) for call in message.tool_calls]
+    return ChatMessage(role=role, blocks=blocks, additional_kwargs=about)
+
+
+def _has_block(part: Part) -> bool:
+    """Tell whether a part is shown at all: older versions of LlamaIndex have no place for some."""
+    if isinstance(part, ToolCallPart):
+        return HAS_TOOL_CALLS
+    return HAS_THOUGHTS or not isinstance(part, ReasoningPart)
 
 
 def _built_role(role: str) -> MessageRole:

@@ -17,14 +17,13 @@ from pydantic import AnyUrl
 from keepwell import MediaPart, Part, TextPart
 from llama_index.core.base.llms.types import (
     AudioBlock,
-    BaseContentBlock,
     CacheControl,
     ContentBlock,
     ImageBlock,
     TextBlock,
-    VideoBlock,
 )
 from llama_index.memory.keepwell.blocks import binary_field, fresh, part_of, placeholder, stream_bytes
+from llama_index.memory.keepwell.kinds import BaseContentBlock, VideoBlock
 
 Dump: TypeAlias = dict[str, Any]
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Literal, TypeAlias
 
-from keepwell import Message, ToolCallPart
+from keepwell import Message, ReasoningPart, ToolCallPart
 from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock
-from llama_index.memory.keepwell.messages import content_digest, to_chat_message
+from llama_index.memory.keepwell.messages import KIND, content_digest, to_chat_message
 
 Position: TypeAlias = Literal["user", "system"]
 
 _INSTRUCTIONS = frozenset({"system", "developer"})
+_MANY = 64
+"""A batch of more messages than a turn has is an import, which nobody repeats at once."""
 _REMOVAL = "remove"
 """A wish of LangChain's to delete a message; nothing that an agent could be given."""
 
@@ -60,10 +63,68 @@ def digests(messages: Iterable[Message]) -> list[str]:
     return [content_digest(to_chat_message(message)) for message in messages]
 
 
-def shared(stored: Sequence[Message], wanted: Sequence[Message]) -> int:
+def identified(batch: Sequence[Message], place: Sequence[str]) -> list[Message]:
+    """Give a batch ids that say what is said and where: two who repeat one step at once say the same.
+
+    ``place`` names the thread and its end as it was read; a number of it is never used again.
+    """
+    if len(batch) > _MANY:
+        return list(batch)
+    marks = zip(batch, digests(batch), strict=True)
+    names = (("\x1f".join([*place, str(number), mark]), message) for number, (message, mark) in enumerate(marks))
+    return [
+        message.model_copy(update={"id": blake2b(name.encode("utf-8", "replace"), digest_size=16).hexdigest()})
+        for name, message in names
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How a history becomes another one: what stays, what is no longer shown, and what is put at the end."""
+
+    kept: Sequence[Message]
+    gone: Sequence[Message]
+    new: Sequence[Message]
+
+
+def change(stored: Sequence[Message], wanted: Sequence[Message]) -> Change:
+    """Give the least change that makes one history of another.
+
+    What both begin with stays. So does the end of the stored one where the rest of the wanted one begins with
+    it, as it does where an application passes the newest messages only.
+    """
+    same = _shared(stored, wanted)
+    rest, more = stored[same:], wanted[same:]
+    if more:
+        first = _Marked(more[0])
+        for skipped, message in enumerate(rest):
+            length = len(rest) - skipped
+            if length <= len(more) and first.is_same(message) and _shared(rest[skipped:], more) == length:
+                return Change([*stored[:same], *rest[skipped:]], rest[:skipped], more[length:])
+    return Change(stored[:same], rest, more)
+
+
+@dataclass(slots=True)
+class _Marked:
+    """A message and its mark, which is made once and only if it is needed."""
+
+    message: Message
+    mark: str = ""
+
+    def is_same(self, other: Message) -> bool:
+        """Tell whether another message says the same, as LlamaIndex sees both."""
+        own = self.message
+        is_ours = other.native is not None and other.native.kind == KIND
+        if is_ours and (own.role, own.text) != (other.role, other.text):
+            return False
+        self.mark = self.mark or digests([own])[0]
+        return digests([other])[0] == self.mark
+
+
+def _shared(stored: Sequence[Message], wanted: Sequence[Message]) -> int:
     """Give how many messages two histories have in common from their beginning."""
-    pairs = zip(digests(stored[: len(wanted)]), digests(wanted), strict=False)
-    return next((place for place, (one, other) in enumerate(pairs) if one != other), min(len(stored), len(wanted)))
+    pairs = enumerate(zip(stored, wanted, strict=False))
+    return next((n for n, (old, new) in pairs if not _Marked(new).is_same(old)), min(len(stored), len(wanted)))
 
 
 def without_block(message: ChatMessage, block: str) -> ChatMessage:
@@ -77,8 +138,10 @@ def without_block(message: ChatMessage, block: str) -> ChatMessage:
 # What an agent is given
 
 
-def question_of(window: Sequence[Message], given: str | None) -> Question | None:
+def question_of(window: Sequence[Message], given: object) -> Question | None:
     """Give what to recall for: the words given, else the person's last; None where there are no words."""
+    if isinstance(given, ChatMessage):
+        given = given.content
     said = next((message for message in reversed(window) if message.role == "user"), None)
     words = said.text if said else ""
     text = given if isinstance(given, str) and given.strip() else words
@@ -88,26 +151,36 @@ def question_of(window: Sequence[Message], given: str | None) -> Question | None
 
 
 def repaired(window: Sequence[Message]) -> list[Message]:
-    """Give the messages so that every call has one answer and every answer its call, as services demand.
+    """Give the messages so that every call has one answer right behind it and every answer its call.
 
-    A call at the very end may still be answered, and stays.
+    Services refuse a history that is otherwise. A call at the very end may still be answered, and stays. Something
+    is given even where nothing fits together.
     """
-    kept = [message for message in _answered_once(window) if message.role != _REMOVAL]
-    last = max((place for place, message in enumerate(kept) if message.role == "user"), default=-1)
-    answered = {message.tool_call_id for message in kept}
-    closed = [_without_calls(message, answered) for message in kept[: last + 1]]
-    return [message for message in closed if message is not None] + kept[last + 1 :]
+    said = [message for message in window if message.role != _REMOVAL]
+    steps = _steps(said)
+    kept: list[Message] = []
+    for step in steps:
+        answers = _answers(step[0], step[1:])
+        answered = {message.tool_call_id for message in answers}
+        asking = step[0] if step is steps[-1] else _without_calls(step[0], answered)
+        kept += [asking, *answers] if asking is not None else []
+    return kept or said[-1:]
 
 
 def presented(
-    window: Sequence[Message], block: str, question: Question | None, position: Position
+    window: Sequence[Message],
+    block: str,
+    question: Question | None,
+    position: Position,
+    show: Callable[[Message], ChatMessage] = to_chat_message,
 ) -> list[ChatMessage]:
     """Give the messages for a model: instructions first, what was recalled in its place, the newest last.
 
-    Words that the caller has still to store cannot carry what was recalled, so an instruction does.
+    Words that the caller has still to store cannot carry what was recalled, so an instruction does. ``show``
+    gives a message as LlamaIndex has it, shared with nobody.
     """
-    instructions = [to_chat_message(message) for message in window if message.role in _INSTRUCTIONS]
-    talk = [to_chat_message(message) for message in window if message.role not in _INSTRUCTIONS]
+    instructions = [show(message) for message in window if message.role in _INSTRUCTIONS]
+    talk = [show(message) for message in window if message.role not in _INSTRUCTIONS]
     if not block or question is None:
         return [*instructions, *talk]
     if position == "user" and question.asked:
@@ -140,8 +213,29 @@ def _answered_once(messages: Iterable[Message]) -> list[Message]:
     return kept
 
 
+def _steps(messages: Iterable[Message]) -> list[list[Message]]:
+    """Give each message with the tools' messages right behind it; those at the beginning answer nothing."""
+    steps: list[list[Message]] = []
+    for message in messages:
+        if message.role != "tool":
+            steps.append([message])
+        elif steps:
+            steps[-1].append(message)
+    return steps
+
+
+def _answers(asking: Message, answers: Iterable[Message]) -> list[Message]:
+    """Give the first answer to each call of a message."""
+    called = {call.id for call in asking.tool_calls}
+    kept: dict[str, Message] = {}
+    for message in answers:
+        if message.tool_call_id in called:
+            kept.setdefault(message.tool_call_id or message.id, message)
+    return list(kept.values())
+
+
 def _without_calls(message: Message, answered: set[str | None]) -> Message | None:
-    """Leave out calls that nobody answered; None where nothing else was said."""
+    """Leave out calls that nobody answered; None where nothing else was said: a thought alone is not."""
     places = [place for place, call in enumerate(message.tool_calls) if not call.id or call.id in answered]
     if len(places) == len(message.tool_calls):
         return message
@@ -152,4 +246,5 @@ def _without_calls(message: Message, answered: set[str | None]) -> Message | Non
         if not isinstance(part, ToolCallPart) or part.index in moved
     )
     calls = tuple(message.tool_calls[place] for place in places)
-    return message.model_copy(update={"parts": parts, "tool_calls": calls}) if parts or calls else None
+    said = any(not isinstance(part, ReasoningPart | ToolCallPart) for part in parts)
+    return message.model_copy(update={"parts": parts, "tool_calls": calls}) if said or calls else None
