@@ -1,7 +1,7 @@
 """Labelled conversations from a file: one JSON object a line, with turns and questions; and a cache of their vectors.
 
-A line is ``{"conv", "turns": [{"id", "sess", "speaker", "text", "caption", "ts"}], "qs": [{"qid", "q", "cat", "ev"}]}``;
-``ev`` names the turns that answer the question.
+A line is ``{"conv", "turns": [turn, ...], "qs": [question, ...]}``, a turn ``{"id", "sess", "speaker", "text",
+"caption", "ts"}``, a question ``{"qid", "q", "cat", "ev"}``; ``ev`` names the turns that answer it.
 """
 
 from __future__ import annotations
@@ -36,6 +36,11 @@ class Turn:
     speaker: str
     text: str
     at: dt.datetime | None
+
+    @property
+    def said(self) -> str:
+        """The text with its speaker in front, for what has no field for the speaker."""
+        return f"{self.speaker}: {self.text}"
 
     def message(self) -> Message:
         """Give it as a message: a role speaks as that role, a person as a user with a name."""

@@ -41,7 +41,9 @@ ASSISTANT = ("cosine", "cosine_human", "match", "match_human", "covered_near", "
 PEOPLE = tuple(name for name in FEATURES if not name.endswith("_human"))
 TRAINED = 400
 """Rows of a question that are learned from, beside those that answer."""
-UNITS, SEEDS, STEPS, RATE, WARM_UP = 8, 3, 300, 0.01, 20
+UNITS, SEEDS, STEPS, RATE, WARM_UP = 8, 4, 400, 0.01, 20
+FAR = 8.0
+"""In log-odds: a row that is so far below the best has no part in learning the units."""
 DROPPED = 0.1
 """Of the features are left out at each step, so that none is relied on alone."""
 OUTER_PENALTY = 0.001
@@ -148,13 +150,13 @@ class Samples:
         question, conversation = self._conversations[source].questions[nth], self._conversations[scope]
         if scope != source and len(asked.who) == 1:
             asked = replace(asked, who=frozenset(snapshot.speakers()[:1]))
-        first = cheap(snapshot, asked, None)
+        first = cheap(snapshot, asked)
         best = np.argsort(-first.score, kind="stable")[:POOL]
         names = [turn.ident for turn in conversation.turns]
         evidence = set(question.evidence) if scope == source else set()
         answering = np.array([at for at, name in enumerate(names) if name in evidence], np.int64)
         rows: Ints = np.unique(np.concatenate([best, answering]))
-        columns = features(snapshot, asked, first, rows, self._words, self._names)
+        columns = features(snapshot, asked, first, rows, names=self._names, words=self._words)
         table = np.array([columns[name] for name in self._names], np.float32).T
         turns = tuple(names[row] for row in rows)
         answers, pool = np.isin(rows, answering), np.isin(rows, best)
@@ -205,7 +207,8 @@ def learn(samples: Sequence[Sample], penalty: float, units: int) -> Learned:
     if not units:
         none = np.empty(0, np.float32)
         return Learned(linear / scale, np.empty((len(linear), 0), np.float32), none, none)
-    runs = [_with_units(batch, linear, units, penalty, seed) for seed in range(SEEDS)]
+    near = _near(batch, linear)
+    runs = [_with_units(near, linear, units, penalty, seed) for seed in range(SEEDS)]
     return Learned(
         np.mean([run[0] for run in runs], axis=0) / scale,
         np.concatenate([run[1] for run in runs], axis=1) / scale[:, None],
@@ -226,6 +229,16 @@ def _linear(batch: _Batch, penalty: float) -> Table:
     found = minimize(loss, np.zeros(batch.table.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 200})
     weights: Table = found.x.astype(np.float32)
     return weights
+
+
+def _near(batch: _Batch, linear: Table) -> _Batch:
+    """Leave out what the linear weights put far below the best of its question: it would only cost time."""
+    sums = batch.table @ linear
+    question = batch.places // batch.shape[1]
+    best = np.full(batch.shape[0], -np.inf, np.float32)
+    np.maximum.at(best, question, sums)
+    kept = (sums > best[question] - FAR) | (batch.target > 0)
+    return replace(batch, table=batch.table[kept], places=batch.places[kept], target=batch.target[kept])
 
 
 def _with_units(batch: _Batch, linear: Table, units: int, penalty: float, seed: int) -> list[Table]:

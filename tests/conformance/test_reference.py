@@ -127,3 +127,7 @@ class TestRetention(OnReference, suite.RetentionConformance):
 
 class TestLikeness(OnReference, suite.LikenessConformance):
     """Any history in the reference store."""
+
+
+class TestFormationFailures(OnReference, suite.FormationFailuresConformance):
+    """Failures of formation in the reference store."""

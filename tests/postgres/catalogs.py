@@ -30,7 +30,7 @@ _QUESTIONS = {
     "functions": "select p.proname from pg_proc p where p.pronamespace = %(schema)s::regnamespace",
     "triggers": """
         select c.relname, t.tgname from pg_trigger t join pg_class c on c.oid = t.tgrelid
-        where c.relnamespace = %(schema)s::regnamespace""",
+        where c.relnamespace = %(schema)s::regnamespace and not t.tgisinternal""",
 }
 
 

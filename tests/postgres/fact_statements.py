@@ -10,11 +10,12 @@ from uuid import UUID, uuid4
 
 import psycopg
 
+from keepwell.formation.settle import hashes
 from keepwell.models import Change, Fact, Owner, Source
 from keepwell.storage.base import Record
 from keepwell.storage.postgres.facts import row_of, source_rows
 from keepwell.storage.postgres.history import change_row
-from keepwell.testing.conformance.facts_base import SECRET, add, apply, hashed, hashes, resting, update
+from keepwell.testing.conformance.facts_base import SECRET, add, apply, hashed, resting, update
 
 ADA = Owner("ada", "", "")
 NOW = dt.datetime(2024, 5, 17, tzinfo=dt.UTC)
@@ -91,6 +92,7 @@ def fact_parameters(keys: FactKeys, space: int, thread: UUID, empty: UUID, vecto
             "resting": True,
         },
         "fetch_facts": {"keys": [keys.key]},
+        "load_facts": {"keys": [keys.key]},
         "facts_by_version": {"facts": [keys.fact], "versions": [2]},
         "raw_sources": one,
         "quoted": {"keys": [keys.message]},

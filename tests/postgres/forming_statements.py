@@ -42,7 +42,7 @@ def forming_parameters(keys: list[int], empty: UUID) -> dict[str, dict[str, Any]
     taken = {"early": True, "lease": minute}
     failed = {"error": "why", "retry": minute, "messages": keys}
     return {
-        "append": {"pause": 1.0, "every": 20, "formed": 0, "actor": "user", "signals": ""},
+        "append": {"oldest": now, "pause": 1.0, "every": 20, "formed": 0, "actor": "user", "signals": ""},
         "append_one": {"pause": 1.0, "every": 20, "formed": 0, "actor": "user", "signals": ""},
         "replace": {"digest": "07" * 16, "actor": "user", "signals": "", "again": True},
         "hold_claim": lease,
@@ -65,9 +65,12 @@ def forming_parameters(keys: list[int], empty: UUID) -> dict[str, dict[str, Any]
         "fail_forming": failed,
         "park": failed,
         "find_owners": {"user_id": ""},
+        "expired_facts": {},
+        "expired_threads": {"days": 0.0},
+        "expired_messages": {"ages": [0.0]},
         "set_owner_policy": {"policy": '{"retention":1}', "retention": 1.0},
         "set_thread_policy": {"policy": '{"retention":1}', "retention": 1.0},
         "make_secret": {"value": b"secret"},
-        "spent": {"since": now - minute},
-        "spent_by": {"since": now - minute},
+        "spent": {"since": now - dt.timedelta(days=1)},
+        "spent_by": {"since": now - dt.timedelta(days=1)},
     }  # fmt: skip

@@ -15,7 +15,7 @@ import psycopg
 
 from keepwell import Memory, Message
 from keepwell.models import Scope
-from keepwell.storage.base import OpenSpace, PostTerms, ReadStatus
+from keepwell.storage.base import IndexVectors, OpenSpace, PostTerms, ReadStatus
 from keepwell.storage.postgres.queries import Names, blocks, statement
 from keepwell.storage.postgres.runner import FloatArray, _Cursor
 
@@ -24,7 +24,8 @@ from .forming_statements import forming_parameters, furnish_forming
 
 NAMES = Names("keepwell", "public")
 ADA = Scope("ada")
-DIMENSION = 64
+DIMENSION = 256
+"""One that there is an index for."""
 PRELUDES = {"activate_first": ("switch_off",), "switch_on": ("switch_off",), "replace": ("keep_version",)}
 """Statements that come before in the plans that use these."""
 TABLE = re.compile(r"\{schema\}\.\w+")
@@ -77,8 +78,12 @@ def furnish(memory: Memory, admin: psycopg.Connection[Any]) -> Keys:
     messages = dict(rows)
     furnish_forming(memory._engine.record, admin, memory.tenant, threads["t"])
     facts = furnish_facts(memory._engine.record, admin, memory.tenant, messages["m0"], threads["empty"])
+    admin.execute("update keepwell.fact set expires_at = '2020-01-01' where id = %s", [facts.derived])
     space = memory._engine.space()
     assert space is not None
+    while memory._engine.record.write(IndexVectors("ada", space.key)):
+        pass
+    admin.execute("update keepwell.vector set indexed = false where message = %s", [messages["m1"]])
     return Keys(threads["t"], threads["empty"], messages["m0"], sorted(messages.values()), space.key, other.key, facts)
 
 
@@ -99,6 +104,7 @@ def parameters(name: str, tenant: str, keys: Keys) -> dict[str, Any]:
         "after": 0, "before": 100, "since": None, "until": None, "as_of": None, "neighbours": 1, "within": None,
         "space": keys.space, "vector": zero, "vectors": zero, "chunks": [0], "versions": [""], "weights": [1.0],
         "firsts": [3], "lasts": [4], "model": "newest", "dimension": DIMENSION,
+        "nearest": keys.messages, "large": 1, "breadth": 100, "most": 1000,
         "newer": "0", "running": [], "verb": "append", "request": "key", "answer": "{}", "age": dt.timedelta(),
     }  # fmt: skip
     special: dict[str, dict[str, Any]] = {

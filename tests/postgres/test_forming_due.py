@@ -11,7 +11,15 @@ import psycopg
 from keepwell import Memory, Message
 from keepwell.formation.settle import Draft, Edit
 from keepwell.models import Owner, Scope
-from keepwell.storage.base import AppendMessages, Prune, ReadMessages
+from keepwell.storage.base import (
+    AppendMessages,
+    CloneThread,
+    DeleteMessages,
+    MoveThread,
+    Prune,
+    ReadMessages,
+    ReplaceMessage,
+)
 from keepwell.storage.facts import (
     ApplyEdits,
     DueItem,
@@ -249,6 +257,37 @@ def test_a_retention_that_makes_no_sense_removes_nothing(record: PostgresRecord)
         record.write(SetPolicy(ADA, {"retention": nonsense}))
         assert not record.write(Expire()).counts["messages"]
     assert not record.write(Expire(days=-5)).counts["messages"]
+
+
+def test_what_a_thread_holds_is_known_by_its_oldest_message(record: PostgresRecord, admin_dsn: str) -> None:
+    """Replaced, copied and moved messages go by when they were said, and a thread with none left is not looked at."""
+    say(record, 1)
+    older = Message.user("day 40", id="1").model_copy(update={"created_at": NOW - dt.timedelta(days=40)})
+    record.write(CloneThread(ADA, "t", BOB, "young"))
+    record.write(ReplaceMessage(ADA, "t", older, "day"))
+    record.write(CloneThread(ADA, "t", ADA, "copy"))
+    record.write(MoveThread(ADA, "copy", BOB))
+    assert record.write(Expire(days=30)).counts["messages"] == 2
+    assert (said(record), said(record, BOB, "copy"), said(record, BOB, "young")) == ([], [], ["day 1"])
+    with psycopg.connect(admin_dsn) as admin:
+        found = admin.execute(
+            "select id, oldest::text from keepwell.thread where tenant = %s and oldest in ('infinity', '-infinity')"
+            " order by 1", [record._walls.tenant],
+        ).fetchall()  # fmt: skip
+    assert found == [("copy", "infinity"), ("t", "infinity")]
+    say(record, 35)
+    assert record.write(Expire(days=30)).counts["messages"] == 1
+
+
+def test_threads_that_only_seem_old_are_passed(record: PostgresRecord) -> None:
+    """Where the oldest messages of hundreds of threads are gone already, one that is over is found behind them."""
+    for number in range(210):
+        say(record, 90, 1, thread=f"t{number}")
+        record.write(DeleteMessages(ADA, f"t{number}", ("90",)))
+    say(record, 50, thread="last")
+    assert record.write(Expire(days=30)).counts["messages"] == 1
+    assert said(record, thread="last") == []
+    assert said(record, thread="t0") == ["day 1"]
 
 
 def test_expiry_goes_step_by_step(record: PostgresRecord) -> None:

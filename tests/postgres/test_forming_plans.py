@@ -29,7 +29,8 @@ SMALL = 20
 MINUTE = dt.timedelta(minutes=1)
 CLAIMING = ("claimable", "claimable_thread", "find_forming", "try_owner", "claim", "clear_due", "read_fresh",
             "read_again", "read_leading", "hold_claim", "note_formed", "pass_watermark", "take_due",
-            "finish_due")  # fmt: skip
+            "finish_due", "put_off_due", "list_parked", "find_owners", "expired_messages",
+            "note_oldest", "hold_threads", "spent_by")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +72,17 @@ def values(connection: psycopg.Connection[Any], tenant: str, name: str) -> dict[
     assert found is not None
     item = {"kinds": ["distil"], "users": ["u7"], "agents": [""], "runs": [""], "items": [""]}
     place = {"tenant": tenant, "user_id": "ada", "agent_id": "", "run_id": "", "key": found[0], "limit": 20}
+    aged = {"threads": [found[0]], "ages": [1.0], "days": None, "error": None}
     claimed = {"lease": MINUTE, "early": False, "at": None, "formed_to": 0, "width": 104, "before": 10, "upto": 20,
                "since": dt.datetime.now(dt.UTC), "again": [1]}  # fmt: skip
     special: dict[str, dict[str, Any]] = {
         "claimable": {"key": None},
+        "find_owners": {"user_id": "u1"},
+        "put_off_due": {"again": MINUTE},
         "hold_claim": {"lease": 1},
         "take_due": {"kinds": ["distil"]},
     }
-    return {**place, **claimed, **item, **special.get(name, {})}
+    return {**place, **claimed, **item, **aged, **special.get(name, {})}
 
 
 def plans(dsn: str, name: str, tenant: str = "large") -> list[dict[str, Any]]:
@@ -137,6 +141,14 @@ def test_a_small_tenant_does_not_pay_for_a_large_one(queue: str, name: str) -> N
     for node, _ in scans(plan):
         touched = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
         assert touched <= SMALL + 2, node
+
+
+def test_a_store_without_retention_is_not_searched(queue: str) -> None:
+    """Where neither the store nor an owner or a thread has a retention, looking for what is over reads no row."""
+    plan, _ = plans(queue, "expired_threads")
+    for node, _ in scans(plan):
+        assert node["Actual Rows"] * node["Actual Loops"] == 0
+        assert node.get("Rows Removed by Filter", 0) == 0
 
 
 @pytest.mark.parametrize("name", ["read_fresh", "claim", "pass_watermark", "note_formed"])

@@ -56,7 +56,7 @@ def take(view: ScopedMemory, step: tuple[str, str, int, str]) -> None:
     """Do one thing to the facts, where it can be done."""
     verb, word, number, agent = step
     known = [*view.facts(limit=1000)]
-    old = {change.fact for change in view.history(limit=1000)}
+    old = list(dict.fromkeys(change.fact for change in reversed(view.history(limit=1000))))
     writer = view.memory.scope(user_id=view.user_id, agent_id=agent) if agent else view
     text = f"Ada likes {word} {number % 3}"
     one = known[number % len(known)] if known else None
@@ -74,7 +74,7 @@ def take(view: ScopedMemory, step: tuple[str, str, int, str]) -> None:
         case "retract" if one is not None:
             view.retract(one, reject=number % 2 == 0)
         case "restore" if old:
-            view.restore(sorted(old)[number % len(old)], None if number % 2 else 1)
+            view.restore(old[number % len(old)], None if number % 2 else 1)
         case "revert" if old:
             changes = view.history(limit=1000)
             view.revert(changes[number % len(changes)])

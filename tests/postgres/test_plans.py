@@ -80,7 +80,7 @@ def values(connection: psycopg.Connection[Any], tenant: str) -> dict[str, Any]:
     return {
         "tenant": tenant, **ADA._asdict(), "thread": "t", "key": None, "at": None, "where": "{}", "keys": keys,
         "ids": ["a"], "after": 0, "before": 2**62, "since": None, "until": None, "limit": 20, "width": 104, "newest": 20,
-        "neighbours": 1, "space": space, "newer": newer.split(":")[1], "running": ["3"], "within": None,
+        "neighbours": 1, "space": space, "newer": newer.split(":")[1], "running": ["3"], "within": None, "nearest": keys,
         "terms": ["w7", "x30"], "weights": [1.0, 2.0], "vector": FloatArray(np.eye(1, DIMENSION, dtype=np.float32)[0]),
     } | ({"thread_key": key})  # fmt: skip
 

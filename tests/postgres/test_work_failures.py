@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 
-from keepwell.errors import KeepwellError, LeaseLost, NoLanguageModel
+from keepwell.errors import KeepwellError, NoLanguageModel
 from keepwell.models import Message
 from keepwell.storage.base import DeleteMessages, Record, ReplaceMessage
 from keepwell.storage.facts import (
     ClaimThread,
     FindForming,
     ListParked,
-    ModelCall,
     ReadFormation,
     ReadSpent,
     ReadUnformed,
@@ -26,6 +25,7 @@ from keepwell.testing import FailingModel, GarbageModel, ScriptedExtractor, Scri
 from keepwell.testing.language import Spoilt
 from keepwell.work import FormedThread, drain, form_thread
 from keepwell.work.asking import midnight
+from keepwell.work.forming import backoff
 
 from .workshop import ADA, Talk, tools_of
 
@@ -91,7 +91,9 @@ def test_what_is_parked_can_be_tried_again(kept: Record) -> None:
 def test_a_model_that_only_talks_nonsense_does_not_park_everything(kept: Record) -> None:
     """When message after message has no usable answer it is the model, and the rest waits for a better one."""
     talk = Talk(kept)
-    talk.say(*[f"I like book {n}." for n in range(10)])
+    for number in range(10):
+        talk.say(f"I like book {number}.")
+        talk.say("Noted.", role="assistant")
     done = drain(tools_of(kept, GarbageModel("empty"), park_limit=2, retry_seconds=100.0))
     assert (done.parked, done.failed) == (2, 1)
     formation = kept.read(ReadFormation())
@@ -240,8 +242,10 @@ def test_a_message_deleted_while_the_model_thinks_leaves_no_fact(kept: Record) -
         kept.write(DeleteMessages(ADA, "chat", (talk.ids[0],)))
         return extractor.ask(messages, schema).value
 
-    form_thread(tools_of(kept, ScriptedModel(meanwhile), lease=dt.timedelta(0)), talk.key)
-    drain(tools_of(kept))
+    formed = form_thread(tools_of(kept, ScriptedModel(meanwhile)), talk.key)
+    assert formed is not None
+    assert formed.error is not None
+    assert drain(tools_of(kept)).formed == 1
     assert talk.facts() == ["Ada drinks tea"]
 
 
@@ -353,6 +357,29 @@ def test_a_store_that_fails_while_applying_leaves_all_as_it_was(kept: Record) ->
     assert spent.calls == 2
 
 
+def test_an_owners_policy_reaches_the_model(kept: Record) -> None:
+    """What to store and what never to store is said to the model for this owner, after what the store says."""
+    kept.write(SetPolicy(ADA, {"instructions": "allergies", "never": "politics"}))
+    Talk(kept).say("I live in Leeds.")
+    Talk(kept, ADA._replace(user_id="bob")).say("I live in York.")
+    model = ScriptedExtractor()
+    drain(tools_of(kept, model, instructions="pets"))
+    rules = {"Leeds" in asked[1].text: asked[0].text for asked in model.asked}
+    assert "pets; allergies" in rules[True]
+    assert "politics" in rules[True]
+    assert "pets" in rules[False]
+    assert "politics" not in rules[False]
+
+
+def test_pauses_grow_up_to_a_bound(kept: Record) -> None:
+    """Each failure doubles the pause, chance takes off up to half of it, and an hour is the longest."""
+    tools = tools_of(kept, retry_seconds=30.0)
+    for attempts, longest in ((0, 30), (1, 60), (3, 240), (20, 3600), (10_000, 3600)):
+        pauses = {backoff(attempts, tools).total_seconds() for _ in range(20)}
+        assert len(pauses) > 1
+        assert longest / 2 <= min(pauses) <= max(pauses) <= longest
+
+
 def test_logs_hold_no_words(kept: Record, caplog: pytest.LogCaptureFixture) -> None:
     """Neither what was said nor what was answered is in any log line, however talkative."""
     caplog.set_level("DEBUG")
@@ -366,12 +393,20 @@ def test_logs_hold_no_words(kept: Record, caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_a_lost_lease_is_an_answer_not_an_error(kept: Record) -> None:
-    """Who comes too late writes nothing and says so."""
+    """Who comes too late writes nothing, leaves the other's lease alone, and says so."""
     talk = Talk(kept)
     talk.say("I live in Leeds.")
-    claim = kept.write(ClaimThread(dt.timedelta(0), talk.key, early=True))
-    assert claim is not None
-    assert len(kept.read(ReadUnformed(claim, 10)).messages) == 1
-    drain(tools_of(kept))
-    assert isinstance(LeaseLost("x"), KeepwellError)
-    assert ModelCall("m", "extract", 1, 1, 0.1).ok
+    extractor = ScriptedExtractor()
+    others: list[Any] = []
+
+    def meanwhile(messages: Any, schema: Any) -> Any:
+        others.append(kept.write(ClaimThread(dt.timedelta(minutes=5), talk.key, early=True)))
+        return extractor.ask(messages, schema).value
+
+    formed = form_thread(tools_of(kept, ScriptedModel(meanwhile), lease=dt.timedelta(0)), talk.key)
+    assert formed is not None
+    assert formed.error is not None
+    assert formed.error.startswith("LeaseLost")
+    assert talk.facts() == []
+    assert len(kept.read(ReadUnformed(others[0], 10)).messages) == 1
+    assert form_thread(tools_of(kept), talk.key) is None  # the other still holds it

@@ -215,7 +215,7 @@ def start_member(dsn: str, tenant: str, seconds: float, lease: float = 60.0) -> 
 
 def path() -> str:
     """Give where this process finds its modules."""
-    return os.pathsep.join([str(Path.cwd()), *(entry for entry in sys.path if entry)])
+    return os.pathsep.join([str(Path(__file__).parents[2]), *(entry for entry in sys.path if entry)])
 
 
 def test_processes_share_the_work_and_take_over_from_the_dead(fleet_dsn: str, tenant: str, record: Record) -> None:

@@ -5,24 +5,35 @@
 
 import datetime as dt
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any, assert_type
+from uuid import UUID
 
 import psycopg
 from psycopg_pool import ConnectionPool
 
 from keepwell import (
+    Change,
+    Changes,
     Context,
+    Diff,
+    Drained,
+    Fact,
+    Facts,
     Memory,
     Message,
     Messages,
+    Quote,
     Receipt,
     Recollection,
     Recollections,
+    Rejection,
     ScopedMemory,
     ScopedThread,
     Status,
     Thread,
     Threads,
+    Transfer,
 )
 
 
@@ -86,9 +97,41 @@ def recalling(ada: ScopedMemory, chat: ScopedThread) -> None:
     assert_type((prompt.text, prompt.messages, prompt.tokens), tuple[str, tuple[Message, ...], int])
 
 
+def remembering(ada: ScopedMemory, chat: ScopedThread) -> None:
+    """A fact is a value; what is done to it gives the fact, or the change that was made."""
+    said = chat.messages(last=1)
+    fact = ada.remember("Priya is Ada's sister", key="sister", sources=said, valid_from=dt.datetime.now(dt.UTC))
+    assert_type(fact, Fact)
+    assert_type((fact.id, fact.version, fact.text, fact.key), tuple[UUID, int, str, str | None])
+    assert_type(ada.correct(fact, "Priya is Ada's cousin", why="she said so"), Fact)
+    assert_type(ada.retract(fact.id, why="wrong", reject=True), Change)
+    assert_type(ada.restore(fact, 1), Fact)
+    assert_type(ada.facts(as_of=dt.datetime.now(dt.UTC), kind="plan", limit=5), Facts)
+    assert_type(ada.facts()[0], Fact)
+    assert_type(ada.fact(str(fact.id)), Fact)
+    assert_type(ada.history(fact), Changes)
+    assert_type(ada.history()[0].before, Fact | None)
+    assert_type(ada.diff(fact.recorded_at), Diff)
+    assert_type(ada.revert(ada.history(fact)[0]), Changes)
+    assert_type(ada.revert(agent_id="cook", since=fact.recorded_at), Changes)
+    assert_type(ada.sources(fact).quotes[0], Quote)
+    assert_type(ada.rejections(), tuple[Rejection, ...])
+    assert_type(ada.lift(*ada.rejections()), int)
+    ada.configure(never="health", retention=dt.timedelta(days=30), calls_per_day=None)
+    chat.configure(retention=7)
+
+
+def carrying(ada: ScopedMemory, file: Path) -> None:
+    """An export and an import count what they carried."""
+    assert_type(ada.export(file), Transfer)
+    assert_type(ada.import_(file, form=True), Transfer)
+
+
 def forgetting(ada: ScopedMemory, chat: ScopedThread) -> None:
-    """Forgetting gives a receipt."""
+    """Forgetting gives a receipt, which can be verified."""
     assert_type(ada.forget(), Receipt)
+    assert_type(ada.forget(ada.facts()[0], everywhere=True), Receipt)
+    assert_type(ada.verify(ada.forget(chat, never_again=True)), dict[str, int])
     assert_type(ada.forget(chat), Receipt)
     assert_type(ada.forget(chat.messages(last=1)[0]), Receipt)
 
@@ -96,12 +139,17 @@ def forgetting(ada: ScopedMemory, chat: ScopedThread) -> None:
 def tending(memory: Memory) -> None:
     """Operators' verbs."""
     assert_type(memory.status(), Status)
+    assert_type(memory.drain(early=False).formed, int)
+    assert_type(memory.retry(memory.scope(user_id="ada")), int)
+    formed = memory.form(memory.scope(user_id="ada").thread("holiday"))
+    assert_type(None if formed is None else formed.error, str | None)
     assert_type(memory.reembed(), int)
 
 
 def joining(memory: Memory, chat: ScopedThread, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
     """A write joins a transaction of the caller's, or one of the memory's."""
     chat.append(Message.user("hello"), connection=connection)
+    chat.scope.remember("Ada says hello", connection=connection)
     with memory.transaction() as tx:
         chat.append(Message.user("hello"), connection=tx)
 
@@ -116,3 +164,7 @@ async def awaiting(ada: ScopedMemory, chat: ScopedThread) -> None:
     assert_type(await ada.arecall("peanuts"), Recollections)
     assert_type(await chat.acontext("what should I cook?"), Context)
     assert_type(await ada.aforget(), Receipt)
+    assert_type(await ada.aremember("Priya is Ada's sister"), Fact)
+    assert_type(await ada.afacts(), Facts)
+    assert_type(await ada.arevert(since=dt.datetime.now(dt.UTC)), Changes)
+    assert_type(await ada.memory.adrain(), Drained)

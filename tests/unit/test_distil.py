@@ -11,6 +11,7 @@ from keepwell.errors import AnswerInvalid
 from keepwell.formation.distil import Distillation, Lookback, Said, edits_of, lookback, request
 from keepwell.formation.options import FormationSettings
 from keepwell.formation.reform import Ground, Reformation, Reopened, edit_of, without_model
+from keepwell.formation.reform import request as ask_again
 from keepwell.models import Fact, Owner, Source
 
 DAY = dt.datetime(2024, 5, 7, tzinfo=dt.UTC)
@@ -86,7 +87,7 @@ def test_the_newest_is_read_first_and_secrets_never() -> None:
     few = lookback([said(n, "x" * 100) for n in range(5)], [], FormationSettings(distil_characters=250))
     assert [one.at.day for one in few.said] == [10, 11]
     shown = lookback([said(0, "my password is hunter2")], [], SETTINGS)
-    assert "hunter2" not in json.loads(request(shown)[1].text)["entries"][0]["text"]
+    assert "hunter2" not in json.loads(request(shown, SETTINGS)[1].text)["entries"][0]["text"]
 
 
 # --- re-opened facts
@@ -112,6 +113,12 @@ def test_where_all_stands_the_fact_stays() -> None:
     assert edit is not None
     assert edit.draft is not None
     assert (edit.kind, edit.draft.sources) == ("RESTORE", (HOME,))
+
+
+def test_secrets_in_the_grounds_are_not_shown() -> None:
+    """A fact may rest on a whole message; what is screened in it is cut out here, too."""
+    given = reopened(Ground("my password is hunter2", "my password is hunter3", HOME))
+    assert "hunter" not in ask_again(given, SETTINGS)[1].text
 
 
 def test_a_changed_ground_is_for_the_model() -> None:

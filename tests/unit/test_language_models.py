@@ -1,6 +1,7 @@
 """Any model that people have answers by a schema, or fails in a way that is ours."""
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from llama_index.core.llms import CompletionResponse, LLMMetadata, MockLLM
 from llama_index.core.llms.custom import CustomLLM
 from pydantic import BaseModel
 
-from keepwell.errors import AnswerInvalid, LanguageModelFailed, UsageError
+from keepwell.errors import AnswerInvalid, LanguageModelFailed, MissingExtra, UsageError
 from keepwell.models import Message
 from keepwell.providers.language import MAX_ANSWER, Answer, LanguageModel
 from keepwell.providers.language_guard import GuardedModel, is_passing
@@ -318,6 +319,30 @@ def test_a_busy_server_is_tried_again() -> None:
         model = language_model_of(address, attempts=2)
         assert model.ask(ASKED, City).value.name == "Leeds"
         assert len(seen.seen) == 2
+
+
+def test_without_the_extra_the_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address needs a package that is an extra; the error says which."""
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(MissingExtra, match=r"keepwell\[openai\]"):
+        language_model_of("openai:http://localhost:1/v1#m")
+
+
+def test_a_refused_schema_is_remembered() -> None:
+    """A framework's model whose server refuses the schema is asked in words from then on, and not twice each time."""
+
+    class Refusing(WithSchema):
+        refused: int = 0
+
+        def with_structured_output(self, schema: Any, *, include_raw: bool = False, **_: Any) -> Any:
+            self.refused += 1
+            raise Status(400)
+
+    given = Refusing(responses=[LEEDS])
+    model = quick(given)
+    for _ in range(3):
+        assert model.ask(ASKED, City).value.name == "Leeds"
+    assert given.refused == 1
 
 
 def test_names_are_langchains(monkeypatch: pytest.MonkeyPatch) -> None:

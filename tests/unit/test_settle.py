@@ -272,9 +272,10 @@ def test_rejected_within_a_write() -> None:
 
 def test_lifted_once() -> None:
     """A rejection that one edit has lifted does not stand in the way of the next."""
-    rejected = hashes(b"s", "tea", None)
-    one, two = settled([add("tea"), add("coffee")], rejected=rejected, explicit=True)
-    assert (one.lift, two.lift) == (rejected, ())
+    rejected, tea = hashes(b"s", "tea", None), uuid4()
+    edits = [Edit("ADD", tea, draft("tea")), Edit("DELETE", tea), add("tea")]
+    one, _, two = settled(edits, rejected=rejected, explicit=True)
+    assert (one.lift, two.lift, two.change.kind) == (rejected, (), "ADD")
 
 
 def test_corrected_spelling_is_not_rejected() -> None:
@@ -293,6 +294,13 @@ def test_rejected_once() -> None:
     old = hashes(b"s", "tea", None)
     results = settled([Edit("UPDATE", tea.id, draft("coffee"), reject=old)], tea, coffee, explicit=True)
     assert [one.reject for one in results] == [old, ()]
+    keyed = fact("water", key="drink")
+    for edit in (
+        Edit("UPDATE", tea.id, draft("milk", key="drink"), reject=old),
+        Edit("RESTORE", tea.id, draft("milk", key="drink"), reject=old),
+    ):
+        results = settled([edit], tea, keyed, explicit=True)
+        assert [one.reject for one in results] == [old, ()]
 
 
 def test_the_less_trusted_reject_nothing() -> None:

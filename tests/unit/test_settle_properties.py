@@ -89,7 +89,7 @@ def after(standing: Standing, results: Sequence[Settled]) -> Standing:
 
 
 @given(standings(), st.lists(edits(), max_size=5), st.booleans())
-@settings(max_examples=300)
+@settings(max_examples=150, deadline=None)
 def test_one_fact_a_key_and_a_statement(standing: Standing, asked: list[Edit], explicit: bool) -> None:
     """After any edits no two facts have one key or make one statement, and versions follow each other."""
     results = done(standing, asked, explicit=explicit)
@@ -102,7 +102,7 @@ def test_one_fact_a_key_and_a_statement(standing: Standing, asked: list[Edit], e
 
 
 @given(standings(), edits(), st.booleans())
-@settings(max_examples=300)
+@settings(max_examples=150, deadline=None)
 def test_the_less_trusted_change_nothing(standing: Standing, edit: Edit, explicit: bool) -> None:
     """No change ends a version that is more trusted than who asked for it."""
     by_draft = edit.kind in ("ADD", "UPDATE") and edit.draft is not None
@@ -113,7 +113,7 @@ def test_the_less_trusted_change_nothing(standing: Standing, edit: Edit, explici
 
 
 @given(standings(), st.lists(edits(), max_size=5))
-@settings(max_examples=300)
+@settings(max_examples=150, deadline=None)
 def test_nothing_rejected_is_learned(standing: Standing, asked: list[Edit]) -> None:
     """Where no person asks for it, nothing begins that was rejected, and no rejection is lifted."""
     results = done(standing, asked) or []
@@ -129,7 +129,7 @@ def test_nothing_rejected_is_learned(standing: Standing, asked: list[Edit]) -> N
 
 
 @given(standings(), st.lists(edits(), max_size=4), st.booleans())
-@settings(max_examples=300)
+@settings(max_examples=150, deadline=None)
 def test_what_begins_is_not_rejected_by_its_edit(standing: Standing, asked: list[Edit], explicit: bool) -> None:
     """A change that leaves a version rejects none of its hashes."""
     for one in done(standing, asked, explicit=explicit) or ():
@@ -138,7 +138,7 @@ def test_what_begins_is_not_rejected_by_its_edit(standing: Standing, asked: list
 
 
 @given(standings(), edits(), st.booleans())
-@settings(max_examples=300)
+@settings(max_examples=150, deadline=None)
 def test_asked_twice(standing: Standing, edit: Edit, explicit: bool) -> None:
     """The same edit asked again changes no fact the second time."""
     first = done(standing, [edit], explicit=explicit)
@@ -149,6 +149,7 @@ def test_asked_twice(standing: Standing, edit: Edit, explicit: bool) -> None:
 
 
 @given(standings(), st.lists(edits(), max_size=4))
+@settings(max_examples=150, deadline=None)
 def test_superset_is_the_same(standing: Standing, asked: list[Edit]) -> None:
     """What stands and has nothing to do with the edits makes no difference to them."""
     other = Fact(UUID(int=99), 1, "something else", ADA, BEFORE, key="else")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from keepwell.formation.settle import fingerprint, hashes, normal
@@ -57,12 +57,14 @@ def test_another(one: str, other: str) -> None:
 @example("İ")
 @example("\ud800")
 @example("-1 - 1-1 --1")
+@settings(deadline=None)
 def test_normal_is_stable(text: str) -> None:
     """The normal form of a normal form is itself, for any text, and never raises."""
     assert normal(normal(text)) == normal(text)
 
 
 @given(st.text())
+@settings(deadline=None)
 def test_case_does_not_matter(text: str) -> None:
     """A statement is the same in folded case."""
     assert normal(text.casefold()) == normal(text)

@@ -41,11 +41,12 @@ from keepwell.models import (
 )
 from keepwell.providers import Embedder
 from keepwell.providers.language import LanguageModel
+from keepwell.work import Drained, FormedThread
 
 __all__ = [
-    "Change", "Changes", "CitationPart", "Context", "DataPart", "Diff", "Embedder", "Evidence", "Fact", "Facts",
-    "Forgotten", "Holding", "LanguageModel", "Lineage", "MediaPart", "Memory", "Message", "Messages", "Native",
-    "Owner", "Part", "Quote", "ReasoningPart", "Receipt", "Recollection", "Recollections", "Rejection", "Scope",
-    "ScopedMemory", "ScopedThread", "Source", "Sources", "Status", "TextPart", "Thread", "Threads", "ToolCall",
-    "ToolCallPart", "Transfer", "codec", "default_memory", "errors", "open_named",
+    "Change", "Changes", "CitationPart", "Context", "DataPart", "Diff", "Drained", "Embedder", "Evidence", "Fact",
+    "Facts", "Forgotten", "FormedThread", "Holding", "LanguageModel", "Lineage", "MediaPart", "Memory", "Message",
+    "Messages", "Native", "Owner", "Part", "Quote", "ReasoningPart", "Receipt", "Recollection", "Recollections",
+    "Rejection", "Scope", "ScopedMemory", "ScopedThread", "Source", "Sources", "Status", "TextPart", "Thread",
+    "Threads", "ToolCall", "ToolCallPart", "Transfer", "codec", "default_memory", "errors", "open_named",
 ]  # fmt: skip

@@ -222,3 +222,22 @@ def test_it_shows_no_store(said: Memory) -> None:
     assert "memory" not in repr(retriever)
     assert "memory" not in retriever.model_dump()
     assert not retriever.is_lc_serializable()
+
+
+def test_facts_come_as_documents_of_their_own(memory: Memory) -> None:
+    """A fact is a document with its id, version and dates; an update keeps the document's id; either kind can be left out."""
+    ada = memory.scope(user_id="ada")
+    ada.thread("t").append(Message.user("I drink tea."))
+    ada.remember("Ada drinks tea", key="drink", subject="Ada")
+    retriever = KeepwellRetriever(memory=memory, user_id="ada")
+    kinds = {found.metadata["kind"]: found for found in retriever.invoke("what does Ada drink? tea")}
+    fact = kinds["fact"]
+    assert (fact.page_content, fact.metadata["key"], fact.metadata["version"]) == ("Ada drinks tea", "drink", 1)
+    assert kinds["message"].metadata["thread"] == "t"
+    newer = ada.remember("Ada drinks green tea", key="drink")
+    only = KeepwellRetriever(memory=memory, user_id="ada", kinds=("fact",)).invoke("tea")
+    assert [(found.id, found.metadata["fact_id"]) for found in only] == [(fact.id, str(newer.id))]
+    assert "fact" not in {
+        found.metadata["kind"]
+        for found in KeepwellRetriever(memory=memory, user_id="ada", kinds=("message",)).invoke("tea")
+    }

@@ -238,6 +238,16 @@ async def test_a_context_goes_on_elsewhere(chat: KeepwellMemory, serializer: Jso
 # Chat engines
 
 
+@pytest.fixture
+def own_loop() -> Iterator[None]:
+    """Give LlamaIndex's synchronous code a loop to find: one that it makes itself, it leaves open."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
 class Shelf(BaseRetriever):
     """A retriever that always finds the same page."""
 
@@ -270,6 +280,7 @@ def engine_of(request: pytest.FixtureRequest) -> Callable[[Script, KeepwellMemor
 Engines = Callable[[Script, KeepwellMemory], BaseChatEngine]
 
 
+@pytest.mark.usefixtures("own_loop")
 def test_a_chat_engine(engine_of: Engines, chat: KeepwellMemory) -> None:
     """A chat engine's model sees what was recalled, and the turn is stored as it was said."""
     script = Script(*["None at all."] * 2)
@@ -286,6 +297,7 @@ async def test_a_chat_engine_awaited(engine_of: Engines, chat: KeepwellMemory) -
     assert [message.content for message in chat.get_all()] == [QUESTION, "None at all."]
 
 
+@pytest.mark.usefixtures("own_loop")
 def test_a_chat_engine_that_streams(engine_of: Engines, chat: KeepwellMemory) -> None:
     """What was streamed is stored, from another thread than the one that asked."""
     streamed = engine_of(Script(*["None at all."] * 2), chat).stream_chat(QUESTION)
@@ -304,6 +316,7 @@ async def test_a_chat_engine_that_streams_awaited(engine_of: Engines, chat: Keep
     assert [message.content for message in chat.get_all()] == [QUESTION, "None at all."]
 
 
+@pytest.mark.usefixtures("own_loop")
 def test_a_chat_engine_that_condenses_questions(chat: KeepwellMemory) -> None:
     """A second question is condensed with the first turn, which the engine reads from the conversation."""
     script = Script("one", "condensed", "two", "three")
@@ -314,6 +327,7 @@ def test_a_chat_engine_that_condenses_questions(chat: KeepwellMemory) -> None:
     assert "first question" in str(script.shown)
 
 
+@pytest.mark.usefixtures("own_loop")
 def test_a_chat_engine_is_reset(chat: KeepwellMemory) -> None:
     """An engine's history is the conversation, and its reset forgets it."""
     engine = SimpleChatEngine.from_defaults(llm=Script("ok").model, memory=chat)
@@ -323,6 +337,7 @@ def test_a_chat_engine_is_reset(chat: KeepwellMemory) -> None:
     assert chat.get_all() == []
 
 
+@pytest.mark.usefixtures("own_loop")
 def test_a_chat_engine_makes_its_memory(memory: Memory) -> None:
     """A class that knows whose memory it is can be given to an engine as ``memory_cls``."""
 

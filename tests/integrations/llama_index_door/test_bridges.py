@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -140,3 +142,15 @@ def test_an_llm_that_talks_nonsense_changes_nothing(open_memory: Callable[..., M
     memory.drain()
     assert not ada.facts()
     assert ada.recall("peanuts?")[0].text == "I can't eat peanuts."
+
+
+def test_the_package_is_light() -> None:
+    """Importing it imports nothing of LlamaIndex; each name is there when it is asked for, and no other is."""
+    code = "import sys, llama_index.memory.keepwell as doors; sys.exit('llama_index.core' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    import llama_index.memory.keepwell as doors
+
+    assert sorted(doors.__all__) == [name for name in dir(doors) if name in doors.__all__]
+    assert all(getattr(doors, name) is not None for name in doors.__all__)
+    with pytest.raises(AttributeError, match="surprise"):
+        _ = doors.surprise

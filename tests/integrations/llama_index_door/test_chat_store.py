@@ -299,6 +299,23 @@ async def test_the_conversation_is_everyones(store: KeepwellChatStore, memory: M
     assert found[0].text == "I can't eat peanuts."
 
 
+async def test_what_another_door_has_hidden_is_not_shown(store: KeepwellChatStore, memory: Memory) -> None:
+    """A history that ``KeepwellMemory`` replaced stays hidden here too: it is not given, counted or archived."""
+    from llama_index.memory.keepwell import KeepwellMemory
+
+    chat = KeepwellMemory.from_defaults(memory=memory, user_id="ada", session_id="trip")
+    await chat.aput_messages([user("a"), assistant("b")])
+    await chat.aset([user("c")])
+    await store.add_messages("trip", [assistant("d"), user("e")])
+    assert contents(await store.get_messages("trip")) == ["c", "d", "e"]
+    assert [await store.count_messages("trip", status) for status in (ACTIVE, ARCHIVED, None)] == [3, 0, 3]
+    assert contents(await store.archive_oldest_messages("trip", 2)) == ["c", "d"]
+    assert contents(await store.get_messages("trip")) == ["e"]
+    assert contents(await store.get_messages("trip", status=None)) == ["c", "d", "e"]
+    await store.set_messages("trip", said("f"))
+    assert contents(await chat.aget_all()) == ["f"]
+
+
 # Many workers
 
 

@@ -194,6 +194,21 @@ def test_what_waits_to_be_written_is_part_of_the_history(
     assert record(thread) == "abcd"
 
 
+def test_what_waits_to_be_written_is_hidden_and_not_lost(make: Make, memory: Memory, thread: ScopedThread) -> None:
+    """A message that is held when its history is replaced or ended is in the record afterwards."""
+    chat = make(recall_limit=0, on_reset="hide")
+    for end in (lambda: chat.set(talk("x")), chat.reset):
+        chat.put(user("a"))
+        record_of = memory._engine.record
+        memory._engine.record = _Away()  # type: ignore[assignment]  # a record that fails
+        chat.put(user("held"))
+        memory._engine.record = record_of
+        end()
+        assert memory.holding.held == 0
+        assert record(thread).endswith("heldx" if chat.get_all() else "held")
+    assert chat.get_all() == []
+
+
 class _Away:
     """A record that does not answer."""
 

@@ -121,6 +121,16 @@ def chat(make: Make) -> KeepwellMemory:
     return make()
 
 
+@pytest.fixture
+def own_loop() -> Iterator[None]:
+    """Give LlamaIndex's synchronous code a loop to find: one that it makes itself, it leaves open."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
 # A memory with a limit
 
 
@@ -384,6 +394,7 @@ ENGINES: dict[str, Callable[[Any, KeepwellMemory], Any]] = {
 }
 
 
+@pytest.mark.usefixtures("own_loop")
 @pytest.mark.parametrize("kind", ENGINES)
 def test_a_history_that_is_given_with_a_question(chat: KeepwellMemory, kind: str) -> None:
     """``chat(..., chat_history=...)`` makes it the conversation, and goes on with it."""

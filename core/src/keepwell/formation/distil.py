@@ -11,9 +11,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from keepwell.errors import AnswerInvalid
+from keepwell.formation.answers import AnswerModel
 from keepwell.formation.extract import MAX_FACTS, MAX_STATEMENT
 from keepwell.formation.options import FormationSettings
 from keepwell.formation.screen import screen_of
@@ -33,10 +34,8 @@ faith, politics or love that the person did not say themselves.
 - `confidence`: from 0 to 1. `reason`: why, in a few words."""
 
 
-class Pattern(BaseModel):
+class Pattern(AnswerModel):
     """One pattern, as a model gives it."""
-
-    model_config = ConfigDict(extra="ignore")
 
     statement: str
     supports: list[int] = Field(max_length=MAX_FACTS)
@@ -46,10 +45,8 @@ class Pattern(BaseModel):
     reason: str = ""
 
 
-class Distillation(BaseModel):
+class Distillation(AnswerModel):
     """What a model found over many conversations."""
-
-    model_config = ConfigDict(extra="ignore")
 
     patterns: list[Pattern] = Field(max_length=MAX_FACTS)
 
@@ -88,15 +85,18 @@ def lookback(said: Sequence[Said], known: Sequence[Fact], settings: FormationSet
     return Lookback(tuple(reversed(kept)), tuple(known))
 
 
-def request(given: Lookback) -> list[Message]:
+def request(given: Lookback, settings: FormationSettings) -> list[Message]:
     """Give the messages that ask a model for patterns."""
+    shown = screen_of(settings.screens).shown
     asked = {
         "task": "distil",
         "entries": [
             {"number": number, "date": f"{one.at:%Y-%m-%d %A}", "text": one.text}
             for number, one in enumerate(given.said, 1)
         ],
-        "known patterns": [{"number": number, "statement": fact.text} for number, fact in enumerate(given.known, 1)],
+        "known patterns": [
+            {"number": number, "statement": shown(fact.text)} for number, fact in enumerate(given.known, 1)
+        ],
     }
     return [Message.system(RULES), Message.user(json.dumps(asked, ensure_ascii=False))]
 

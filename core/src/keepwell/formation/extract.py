@@ -13,9 +13,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from keepwell.errors import AnswerInvalid
+from keepwell.formation.answers import AnswerModel
 from keepwell.formation.options import FormationSettings
 from keepwell.formation.screen import Screen, screen_of
 from keepwell.formation.settle import Draft, fingerprint
@@ -52,10 +53,8 @@ _ASSISTANT = "Numbered entries of the assistant are evidence for what the assist
 _PROCEDURE = 'Write down as kind "procedure" what the assistant found out about how a task is done.'
 
 
-class ExtractedFact(BaseModel):
+class ExtractedFact(AnswerModel):
     """One statement, as a model gives it."""
-
-    model_config = ConfigDict(extra="ignore")
 
     message: int
     quote: str
@@ -67,10 +66,8 @@ class ExtractedFact(BaseModel):
     confidence: float = 1.0
 
 
-class Extraction(BaseModel):
+class Extraction(AnswerModel):
     """What a model found in a conversation."""
-
-    model_config = ConfigDict(extra="ignore")
 
     facts: list[ExtractedFact] = Field(max_length=MAX_FACTS)
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, assert_never
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from keepwell.errors import AnswerInvalid
+from keepwell.formation.answers import AnswerModel
 from keepwell.formation.extract import MAX_FACTS, MAX_STATEMENT, Statement
 from keepwell.formation.options import FormationSettings
-from keepwell.formation.screen import screen_of
+from keepwell.formation.screen import Screen, screen_of
 from keepwell.formation.settle import Draft, Edit, fingerprint
 from keepwell.models import Fact, Message, Source
 
@@ -40,10 +41,8 @@ Two people of one name are two people: compare `subject`. Never touch an old sta
 `reason`: why, in a few words."""
 
 
-class Decision(BaseModel):
+class Decision(AnswerModel):
     """What is to become of a new statement, or of an old one because of it."""
-
-    model_config = ConfigDict(extra="ignore")
 
     new: int
     action: Action
@@ -52,10 +51,8 @@ class Decision(BaseModel):
     reason: str = ""
 
 
-class Reconciliation(BaseModel):
+class Reconciliation(AnswerModel):
     """What a model decided."""
-
-    model_config = ConfigDict(extra="ignore")
 
     decisions: list[Decision] = Field(max_length=4 * MAX_FACTS)
 
@@ -99,27 +96,29 @@ def meeting(
     return Meeting(tuple(new), tuple(fact for fact in known.values() if fact.id not in ended), tuple(sure))
 
 
-def request(given: Meeting) -> list[Message]:
+def request(given: Meeting, settings: FormationSettings) -> list[Message]:
     """Give the messages that ask a model what is to become of the new statements."""
+    screen = screen_of(settings.screens)
     asked = {
         "task": "reconcile",
         "new": [
-            {"number": number, **_told(s.draft), "kind": "forget" if s.forget else s.draft.kind,
+            {"number": number, **_told(s.draft, screen), "kind": "forget" if s.forget else s.draft.kind,
              "said": f"{s.said_at:%Y-%m-%d}"}
             for number, s in enumerate(given.new, 1)
         ],
         "old": [
-            {"number": number, **_told(f), "kind": f.kind, "known since": f"{f.recorded_at:%Y-%m-%d}"}
+            {"number": number, **_told(f, screen), "kind": f.kind, "known since": f"{f.recorded_at:%Y-%m-%d}"}
             for number, f in enumerate(given.old, 1)
         ],
     }  # fmt: skip
     return [Message.system(RULES), Message.user(json.dumps(asked, ensure_ascii=False))]
 
 
-def _told(given: Draft | Fact) -> dict[str, object]:
+def _told(given: Draft | Fact, screen: Screen) -> dict[str, object]:
     times = {"from": given.valid_from, "to": given.valid_to}
     dates = {name: f"{time:%Y-%m-%d}" for name, time in times.items() if time is not None}
-    return {"statement": given.text, "subject": given.subject, **dates}
+    # A person may have had a secret remembered on purpose; no model sees it all the same.
+    return {"statement": screen.shown(given.text), "subject": screen.shown(given.subject), **dates}
 
 
 def additions(given: Meeting, settings: FormationSettings) -> tuple[Edit, ...]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
-from types import MappingProxyType
 from uuid import UUID
 
 from keepwell.formation.settle import Draft, Edit, draft_of
@@ -113,26 +112,44 @@ def _undoing(history: Sequence[Change], taken: frozenset[UUID]) -> Undoing | Non
     )
 
 
-def plan(
-    wanted: Sequence[Undoing],
-    sources: SourcesOf,
-    dependants: Sequence[Fact] = (),
-    without: Mapping[UUID, frozenset[Source]] = MappingProxyType({}),
-) -> tuple[Step, ...]:
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What is known of the facts at hand, and around them.
+
+    ``sources``: those of every version of them. ``resting``: standing facts that rest on them, directly or not.
+    ``standing``: the versions in which all else stands that these rest on. ``without``: sources that are taken back
+    themselves, see :func:`joined`.
+    """
+
+    sources: SourcesOf
+    resting: Sequence[Fact] = ()
+    standing: Mapping[UUID, int] = field(default_factory=dict)
+    without: Mapping[UUID, frozenset[Source]] = field(default_factory=dict)
+
+    def under(self, fact: Fact) -> tuple[Source, ...]:
+        """Give what a version rests on, without what is taken back."""
+        kept = self.sources.get((fact.id, fact.version), ())
+        return tuple(source for source in kept if source not in self.without.get(fact.id, ()))
+
+    def named(self, fact: Fact) -> frozenset[UUID]:
+        """Give the facts that a version rests on now."""
+        kept = self.sources.get((fact.id, fact.version), ())
+        return frozenset(source.fact for source in kept if source.fact is not None)
+
+
+def plan(wanted: Sequence[Undoing], ground: Ground) -> tuple[Step, ...]:
     """Give the edits, step by step: what goes, from the last formed to the first, then what comes, the other way.
 
-    So nothing that is put back is re-opened again by what is put back after it. ``sources`` has those of every
-    version at hand, and of ``dependants``: standing facts that are to be looked at no more, because what they rest on
-    is as it was. A source fact that is put back is named in its new version. ``without`` are sources that are taken
-    back themselves, see :func:`joined`.
+    So nothing that is put back is re-opened by what is put back after it. A fact that is put back gets a new version;
+    what rests on it gets one too, which names that, where all that it was formed from is as it was.
     """
-    moving = _moving(wanted, sources)
+    moving, again = _touched(wanted, ground)
     renewed = {one.fact: (one.saying, _version(one, moving)) for one in wanted if one.before is not None}
-    depth = _depths(wanted, sources, dependants)
+    renewed |= {fact.id: (frozenset({fact.version}), fact.version + 1) for fact in again}
+    depth = _depths([*(one.before or one.now for one in wanted), *again], ground)
 
     def rests_on(fact: Fact) -> tuple[Source, ...]:
-        kept = (source for source in sources.get((fact.id, fact.version), ()) if source not in without.get(fact.id, ()))
-        return tuple(_renewed(source, renewed) for source in kept)
+        return tuple(_renewed(source, renewed) for source in ground.under(fact))
 
     going = [(depth.get(one.fact, 0), one.owner, _delete(one)) for one in wanted if one.differs and one.before is None]
     coming = [
@@ -140,8 +157,46 @@ def plan(
         for one in wanted
         if one.fact in moving and one.before is not None
     ]
-    coming += [(depth.get(fact.id, 0), fact.owner, _stand_again(fact, rests_on(fact))) for fact in dependants]
+    coming += [(depth[fact.id], fact.owner, _stand_again(fact, rests_on(fact))) for fact in again]
     return (*_steps(going, deepest_first=True), *_steps(coming, deepest_first=False))
+
+
+def _touched(wanted: Sequence[Undoing], ground: Ground) -> tuple[set[UUID], list[Fact]]:
+    """Give the facts at hand that get another version or go, and the resting ones that have to stand again.
+
+    These are the ones that differ, and whatever rests on one that gets another version.
+    """
+    moving = {one.fact for one in wanted if one.differs}
+    at_hand = {one.fact for one in wanted if one.before is not None}
+    whole = [fact for fact in ground.resting if _is_whole(fact, wanted, ground)]
+    again: dict[UUID, Fact] = {}
+    while True:
+        new = moving | set(again)
+        more = {
+            one.fact
+            for one in wanted
+            if one.fact not in moving and one.now is not None and not new.isdisjoint(ground.named(one.now))
+        }
+        resting = [fact for fact in whole if fact.id not in again and _falls(fact, new, at_hand, ground)]
+        if not (more or resting):
+            return moving, list(again.values())
+        moving |= more
+        again |= {fact.id: fact for fact in resting}
+
+
+def _falls(fact: Fact, new: set[UUID], at_hand: set[UUID], ground: Ground) -> bool:
+    """Tell whether a resting fact will be re-opened by the edits, or is so because of what they take back."""
+    named = ground.named(fact)
+    if not new.isdisjoint(named):
+        return True
+    return fact.reopened and (bool(ground.without.get(fact.id)) or not at_hand.isdisjoint(named))
+
+
+def _is_whole(fact: Fact, wanted: Sequence[Undoing], ground: Ground) -> bool:
+    """Tell whether every fact that it rests on will say what it said when this was formed from it."""
+    versions = {ident: frozenset({version}) for ident, version in ground.standing.items()}
+    versions |= {one.fact: one.saying for one in wanted}
+    return all(s.fact is None or s.version in versions.get(s.fact, ()) for s in ground.under(fact))
 
 
 def _version(one: Undoing, moving: set[UUID]) -> int:
@@ -149,27 +204,9 @@ def _version(one: Undoing, moving: set[UUID]) -> int:
     return one.last + 1 if one.fact in moving or one.now is None else one.now.version
 
 
-def _moving(wanted: Sequence[Undoing], sources: SourcesOf) -> set[UUID]:
-    """Give the facts that get another version or go: those that differ, and those that rest on one that does."""
-    moving = {one.fact for one in wanted if one.differs}
-    rests = {
-        one.fact: {source.fact for source in sources.get((one.fact, one.now.version), ())}
-        for one in wanted
-        if one.now is not None
-    }
-    while more := {fact for fact, below in rests.items() if fact not in moving and not moving.isdisjoint(below)}:
-        moving |= more
-    return moving
-
-
-def _depths(wanted: Sequence[Undoing], sources: SourcesOf, dependants: Sequence[Fact]) -> dict[UUID, int]:
+def _depths(facts: Sequence[Fact | None], ground: Ground) -> dict[UUID, int]:
     """Give how many of the facts at hand stand between each of them and what was said."""
-    versions = [one.before or one.now for one in wanted]
-    rests = {
-        fact.id: {source.fact for source in sources.get((fact.id, fact.version), ()) if source.fact is not None}
-        for fact in (*versions, *dependants)
-        if fact is not None
-    }
+    rests = {fact.id: ground.named(fact) for fact in facts if fact is not None}
     depth = dict.fromkeys(rests, 0)
     for _ in rests:  # a chain is no longer than there are facts; a circle ends here, too
         deeper = {

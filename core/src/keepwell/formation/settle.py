@@ -247,7 +247,7 @@ class _Maker:
         if self._rejected(draft):
             return [self._none(edit, fact, "it was rejected")]
         holder, other = self._others(draft, fact.id)
-        if other is not None and (other is holder or not self._may_take(draft, other)):
+        if other is not None and not self._may_take(draft, other):
             return [self._end(edit, fact, f"the same as fact {other.id}"), _once(self._again(edit, other))]
         if holder is not None and self._distrusted(draft.trust, holder):
             return [self._refused(edit, holder, draft.trust)]

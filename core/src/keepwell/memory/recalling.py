@@ -18,7 +18,7 @@ from keepwell.memory.request import Request
 from keepwell.models import Evidence, Fact, Message, Recollection, Recollections, Scope
 from keepwell.providers.bundled import MODEL
 from keepwell.providers.words import bundled_words
-from keepwell.recall.arrays import CandidateColumns, Delta, Flags, Mark, halves
+from keepwell.recall.arrays import CandidateColumns, Delta, Flags, Mark, Statistics, halves
 from keepwell.recall.asking import Question, ask
 from keepwell.recall.rank import Hit, Ranker, rank
 from keepwell.recall.snapshot import BYTES_PER_MESSAGE, BYTES_PER_TERM, Snapshot
@@ -210,11 +210,19 @@ def _by_candidates(asked: _Asked, vector: Vectors | None, space: int | None) -> 
         question,
         _wanted(request),
         allowed=allowed,
-        statistics=found.statistics,
+        statistics=_with_centre(found),
         ranker=_ranker(engine),
         explain=request.explain,
     )
     return hits, "candidates"
+
+
+def _with_centre(found: CandidateColumns) -> Statistics:
+    """Give the statistics with the mean of the scope's vectors, where their sum is known: about one a message."""
+    known = found.statistics
+    if found.centre is None or not known.messages:
+        return known
+    return replace(known, centre=(found.centre / np.float32(known.messages), known.messages))
 
 
 def _snapshot_of(found: CandidateColumns) -> Snapshot:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from keepwell.formation.revert import Step, Undoing, joined, plan, undoings, with_caused
+from keepwell.formation.revert import Ground, Step, Undoing, joined, plan, undoings, with_caused
 from keepwell.formation.settle import Edit
 from keepwell.memory.drafts import filled
 from keepwell.memory.engine import Engine
@@ -31,8 +31,7 @@ def steps_back(engine: Engine, scope: Scope, chosen: Sequence[Change]) -> list[S
         return []
     sources = record.read(RawSources(scope, (*{one.fact for one in wanted}, *resting)))
     standing = _standing(record, scope, sources, resting.values())
-    whole = [fact for fact in resting.values() if _is_whole(fact, sources, wanted, standing, extra)]
-    return _filled(engine, plan(wanted, sources, whole, extra))
+    return _filled(engine, plan(wanted, Ground(sources, tuple(resting.values()), standing, extra)))
 
 
 def _of(record: Record, scope: Scope, fact: UUID) -> list[Change]:
@@ -42,20 +41,18 @@ def _of(record: Record, scope: Scope, fact: UUID) -> list[Change]:
 def _resting(
     record: Record, scope: Scope, wanted: Sequence[Undoing], extra: Mapping[UUID, frozenset[Source]]
 ) -> dict[UUID, Fact]:
-    """Give standing facts that were, or will be, re-opened because of the facts at hand, and need not be.
-
-    They are re-opened already, or rest on a fact at hand only since they were said again, which is taken back.
-    """
+    """Give standing facts that rest on those at hand, directly or not, and those that were only said again."""
     at_hand = {one.fact for one in wanted}
     found: dict[UUID, Fact] = {}
-    for one in wanted:
-        if one.before is not None:
-            resting = pages(record, ListFacts(scope, rests_on=Source(fact=one.fact), limit=MAX_PAGE))
-            found |= {fact.id: fact for fact in resting if fact.reopened and fact.id not in at_hand}
     said_again = tuple(ident for ident, named in extra.items() if named and ident not in at_hand)
-    for fact in pages(record, ListFacts(scope, ids=said_again, limit=MAX_PAGE)) if said_again else ():
-        if fact.reopened or any(source.fact in at_hand for source in extra[fact.id]):
-            found[fact.id] = fact
+    if said_again:
+        found |= {fact.id: fact for fact in pages(record, ListFacts(scope, ids=said_again, limit=MAX_PAGE))}
+    below = [*(one.fact for one in wanted if one.before is not None), *found]
+    while below:
+        resting = pages(record, ListFacts(scope, rests_on=Source(fact=below.pop()), limit=MAX_PAGE))
+        fresh = [fact for fact in resting if fact.id not in at_hand and fact.id not in found]
+        found |= {fact.id: fact for fact in fresh}
+        below += [fact.id for fact in fresh]
     return found
 
 
@@ -66,20 +63,6 @@ def _standing(record: Record, scope: Scope, sources: SourcesOf, resting: Iterabl
     if not ids:
         return {}
     return {fact.id: fact.version for fact in pages(record, ListFacts(scope, ids=ids, limit=MAX_PAGE))}
-
-
-def _is_whole(
-    fact: Fact,
-    sources: SourcesOf,
-    wanted: Sequence[Undoing],
-    standing: Mapping[UUID, int],
-    extra: Mapping[UUID, frozenset[Source]],
-) -> bool:
-    """Tell whether all facts that it rests on will stand in the very version that it was formed from."""
-    after = {one.fact: one.saying for one in wanted}
-    versions = {**{ident: frozenset({version}) for ident, version in standing.items()}, **after}
-    rests_on = set(sources.get((fact.id, fact.version), ())) - extra.get(fact.id, frozenset())
-    return all(source.fact is None or source.version in versions.get(source.fact, ()) for source in rests_on)
 
 
 def _filled(engine: Engine, steps: Sequence[Step]) -> list[Step]:

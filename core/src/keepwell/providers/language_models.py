@@ -17,6 +17,7 @@ from keepwell.providers.language_words import InWords, Said, Talk, spent_on, tal
 from keepwell.providers.openai import OpenAIModel
 
 M = TypeVar("M", bound=BaseModel)
+_REFUSALS = frozenset((400, 404, 422))
 _URL = re.compile(r"openai:(https?://[^#\s]+)#(.+)", re.DOTALL)
 
 
@@ -160,10 +161,11 @@ class _Structured:
         try:
             value, said = self._given.structured(talk, schema)
         except Exception as error:
-            # The way itself failed: the model is asked again, or refuses the schema and is asked in words from now on.
             if is_passing(error) or isinstance(error, KeepwellError):
                 raise
-            self._in_words = isinstance(error, NotImplementedError | AttributeError)
+            # Where the way is not there, or the server refuses the schema, it is not gone again.
+            missing = isinstance(error, NotImplementedError | AttributeError | TypeError)
+            self._in_words = missing or getattr(error, "status_code", None) in _REFUSALS
             return self._words.ask(messages, schema)
         if value is None:
             return self._words.answer(with_request(talk, schema), schema, said)

@@ -30,7 +30,7 @@ class BundledWords:
         self._loading = threading.Lock()
         self._model: Any = None
         self._stems: dict[str, Vectors] = {}
-        self._mean: Vectors | None = None
+        self._mean: Vectors = np.zeros(DIMENSION, np.float32)
 
     def __call__(self, terms: Sequence[str]) -> Vectors:
         """Give vectors (n, 128), less the mean of all words."""

@@ -104,8 +104,12 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True)
 class CandidateColumns:
-    """Some messages of a scope that is too large to hold, with the statistics of the whole."""
+    """Some messages of a scope that is too large to hold, with the statistics of the whole.
+
+    ``centre`` is the sum of the scope's vectors (dimension,), for their mean direction; None where there are none.
+    """
 
     messages: MessageColumns
     vectors: VectorColumns
     statistics: Statistics
+    centre: Floats | None = None

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from keepwell.recall.actors import is_assistant, is_human, people
+from keepwell.recall.actors import People, is_assistant, is_human, people
 from keepwell.recall.analysis import analyse
 from keepwell.recall.arrays import Floats
 from keepwell.recall.temporal import times_of
@@ -21,7 +21,8 @@ _WHEN = re.compile(
 )
 _ME = frozenset("i my me mine we our".split())
 _YOU = re.compile(
-    r"\b(?:did|have|had|were|do|can) you\b|\byour? (?:suggest|recommend|advi|answer|said|told|propos|list|expla)|\bassistant\b"
+    r"\b(?:did|have|had|were|do|can) you\b|\bassistant\b"
+    r"|\byour? (?:suggest|recommend|advi|answer|said|told|propos|list|expla)"
 )
 _REQUEST = re.compile(r"^(?:can|could|would|will) you\b")
 _LISTING = re.compile(
@@ -52,19 +53,7 @@ class Question:
 def ask(text: str, actors: Iterable[str], now: float) -> Question:
     """Give what a text asks of a scope in which these actors speak; without its vector."""
     actors = sorted(actors)
-    known = people(tuple(actors))
-    who: set[str] = set()
-    plain = text.islower()
-
-    def masked(match: re.Match[str]) -> str:
-        word = match.group(1)
-        if not (plain or word[:1].isupper() or not word[:1].isalpha() or not word.isascii()):
-            return match.group()
-        who.update(known.forms[word.casefold()])
-        return "my" if match.group(2) else "I"
-
-    readable = text if known.pattern is None else known.pattern.sub(masked, text)
-    bare = readable if not who else known.pattern.sub(" ", text)  # type: ignore[union-attr]  # who comes from it
+    readable, bare, who = _unnamed(text, people(tuple(actors)))
     low = text.lower()
     words = set(_WORD.findall(low))
     if not who:
@@ -79,6 +68,31 @@ def ask(text: str, actors: Iterable[str], now: float) -> Question:
         _LISTING.search(text) is not None,
         readable,
     )
+
+
+def _unnamed(text: str, known: People) -> tuple[str, str, set[str]]:
+    """Give a text with *I* and *my* for the names of people, the same without them, and who they are."""
+    if known.pattern is None:
+        return text, text, set()
+    pieces, readable, bare = [], [], []
+    who: set[str] = set()
+    end = 0
+    for match in known.pattern.finditer(text):
+        word = match.group(1)
+        # Where a text has capitals, a name begins with one; scripts that know none have names all the same.
+        if not (text.islower() or word[0].isupper() or word[0].lower() == word[0].upper()):
+            continue
+        who |= known.forms[word.casefold()]
+        pieces.append(text[end : match.start()])
+        readable.append("my" if match.group(2) else "I")
+        bare.append(" ")
+        end = match.end()
+    rest = text[end:]
+    return _woven(pieces, readable, rest), _woven(pieces, bare, rest), who
+
+
+def _woven(pieces: list[str], between: list[str], rest: str) -> str:
+    return "".join(part for pair in zip(pieces, between, strict=True) for part in pair) + rest
 
 
 def _spoken_to(low: str, words: set[str], actors: list[str]) -> set[str]:

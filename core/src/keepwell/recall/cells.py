@@ -38,14 +38,14 @@ def cells_of(rows: Sequence[str]) -> NDArray[np.uint8]:
 def read_signals(cells: NDArray[np.uint8]) -> Signals:
     """Give what the numbers of some texts (n, ``WIDTH``) say."""
     return Signals(
-        cells[:, 1].astype(np.float32) / 40,
+        cells[:, 1].astype(np.float32) / np.float32(40),
         cells[:, 2] > 0,
         cells[:, 3],
         cells[:, 4],
         cells[:, 5],
         cells[:, 6],
         cells[:, 7],
-        np.exp2(cells[:, 8].astype(np.float32) / 3) - 1,
+        np.exp2(cells[:, 8].astype(np.float32) / np.float32(3)) - np.float32(1),
         cells[:, 9],
         cells[:, 10] > 0,
     )

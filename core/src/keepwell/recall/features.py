@@ -24,6 +24,8 @@ from keepwell.recall.words import Words
 K1, B = 1.5, 0.75
 FULL_MATCH = 0.7
 """A message that answers has about this share of what BM25 could give for the question's terms."""
+FEW = 400
+"""Of fewer rows than this, all are loaded whichever way."""
 SHRINK = 20.0
 """Of so many vectors the mean is trusted by half: the mean of one vector is that vector."""
 MIN_LEFT = 0.05
@@ -57,10 +59,9 @@ FEATURES: Mapping[str, str] = {
     "told": "it tells of a time that the question names",
     "timed": "it tells a time",
     "names": "names and titles in it",
-    "rarest": "how rare its rarest word is",
     "first_person": "it speaks of its speaker",
     "opening": "it is the first of its thread",
-    "session": "how well the best of its thread fits, against the other threads",
+    "session": "how well the best of its thread fits",
     "session_listing": "the same where the question asks for several things",
     "answer": "how well the message before fits, if that asked and somebody else answers",
 }
@@ -91,18 +92,21 @@ class Cheap:
     terms: tuple[Term, ...]
     full: float
     most: float
+    among: Flags | None
 
 
-def cheap(snapshot: Snapshot, question: Question, statistics: Statistics | None) -> Cheap:
-    """Give what can be said of every row at little cost."""
+def cheap(
+    snapshot: Snapshot, question: Question, statistics: Statistics | None = None, among: Flags | None = None
+) -> Cheap:
+    """Give what can be said of every row at little cost; ``among`` says which may answer, where not all may."""
     known = statistics or Statistics(snapshot.size - snapshot.dead, snapshot.length, {})
     terms = tuple(_term(snapshot, word, known) for word in question.terms)
     full = sum(term.idf for term in terms)
-    cosine = _cosines(snapshot, question, known)
+    cosine = _cosines(snapshot, question, known, among)
     match = _relative_bm25(snapshot, terms, full, known)
     speaker = _speaks(snapshot, question)
     score = cosine + np.float32(KEYWORD_SHARE) * match + np.float32(SPEAKER_SHARE) * speaker
-    return Cheap(cosine, match, speaker, score, terms, full, math.log(1 + (known.messages + 0.5) / 0.5))
+    return Cheap(cosine, match, speaker, score, terms, full, math.log(1 + (known.messages + 0.5) / 0.5), among)
 
 
 def _term(snapshot: Snapshot, word: str, known: Statistics) -> Term:
@@ -112,7 +116,7 @@ def _term(snapshot: Snapshot, word: str, known: Statistics) -> Term:
     return Term(word, idf, rows, counts)
 
 
-def _cosines(snapshot: Snapshot, question: Question, known: Statistics) -> Column:
+def _cosines(snapshot: Snapshot, question: Question, known: Statistics, among: Flags | None) -> Column:
     """Give the cosines with the question, less its part along the mean of the scope's vectors.
 
     What a question has in common with everything that was said tells nothing apart.
@@ -120,20 +124,25 @@ def _cosines(snapshot: Snapshot, question: Question, known: Statistics) -> Colum
     query = question.vector
     if query is None or not snapshot.vectors or snapshot.matrix.shape[1] != len(query):
         return np.zeros(snapshot.size, np.float32)
-    centre, count = _centre(snapshot, known)
+    centre, count = _centre(snapshot, known, among)
     norm = float(np.linalg.norm(centre))
     if norm > 0:
         trust = count / (count + SHRINK)
         along = centre / np.float32(norm)
         query = query - along * np.float32(float(query @ along) * trust)
         # Vectors of some models lie close together: what is left of them is taken for the whole.
-        left = math.sqrt(max(MIN_LEFT, 1 - trust * norm * norm))
+        left = math.sqrt(max(MIN_LEFT, 1 - trust * min(1.0, norm * norm)))
         query = query / np.float32(max(1e-9, float(np.linalg.norm(query)) * left))
     return snapshot.similarities(query)
 
 
-def _centre(snapshot: Snapshot, known: Statistics) -> tuple[Floats, int]:
-    """Give the mean of the scope's vectors; of some candidates it would be that of the answers, and say nothing."""
+def _centre(snapshot: Snapshot, known: Statistics, among: Flags | None) -> tuple[Floats, int]:
+    """Give the mean of the vectors: of what may answer where that is little, else of the whole scope.
+
+    The mean of some candidates of a large scope would be that of the answers, and is not used.
+    """
+    if (snapshot.size - snapshot.dead if among is None else int(among.sum())) < FEW:
+        return snapshot.centre(among)
     if known.centre is not None:
         return known.centre
     centre, count = snapshot.centre()
@@ -156,15 +165,22 @@ def _speaks(snapshot: Snapshot, question: Question) -> Column:
     codes = [snapshot.actor_codes[actor] for actor in question.who if actor in snapshot.actor_codes]
     if len(codes) != 1:
         return np.zeros(snapshot.size, np.float32)
-    speaks = snapshot.actors[: snapshot.size] == codes[0]
+    speaks: Flags = snapshot.actors[: snapshot.size] == codes[0]
     nobody = snapshot.actor_codes.get("")
     if nobody is not None:  # a fact that names nobody is about its owner
         speaks |= snapshot.actors[: snapshot.size] == nobody
-    return speaks.astype(np.float32)
+    told: Column = speaks.astype(np.float32)
+    return told
 
 
 def features(
-    snapshot: Snapshot, question: Question, first: Cheap, rows: Ints, words: Words | None, names: Container[str]
+    snapshot: Snapshot,
+    question: Question,
+    first: Cheap,
+    rows: Ints,
+    *,
+    names: Container[str],
+    words: Words | None = None,
 ) -> Mapping[str, Column]:
     """Give features of these rows by name, each (rows,): those that are named, and some that come along."""
     before, after = snapshot.links()
@@ -185,7 +201,7 @@ def features(
     if "soft" in names:
         columns |= _soft(snapshot, first, rows, one, words)
     if "asking" in names or "dated" in names:
-        columns |= _by_text(snapshot, question, first, rows)
+        columns |= _by_text(snapshot, question, rows)
         columns["answer"] = _answers(snapshot, first, rows, one)
     if "cosine_human" in names or "match_human" in names:
         human = snapshot.by_humans(rows)
@@ -193,7 +209,7 @@ def features(
     return columns
 
 
-def _by_text(snapshot: Snapshot, question: Question, first: Cheap, rows: Ints) -> dict[str, Column]:
+def _by_text(snapshot: Snapshot, question: Question, rows: Ints) -> dict[str, Column]:
     """Give what the texts say of themselves, and of times."""
     signals = snapshot.signals(rows)
     timed = (signals.times > 0).astype(np.float32)
@@ -205,16 +221,13 @@ def _by_text(snapshot: Snapshot, question: Question, first: Cheap, rows: Ints) -
         "told": told(question, snapshot, rows),
         "timed": timed,
         "names": np.minimum(1, signals.names * np.float32(1 / 2)),
-        "rarest": _rarest(snapshot, first, rows),
         "first_person": np.minimum(1, signals.first_person * np.float32(1 / 3)),
     }
 
 
 def _by_thread(snapshot: Snapshot, question: Question, first: Cheap, rows: Ints) -> dict[str, Column]:
-    """Give how the row's thread fits: its best cheap score, less the mean of that over messages."""
-    best = snapshot.best_of_sessions(first.score)
-    sizes = snapshot.session_sizes()
-    session = (best - np.float32(best @ sizes / max(1.0, float(sizes.sum()))))[snapshot.sessions[rows]]
+    """Give how well the row's thread fits: the best cheap score in it."""
+    session = snapshot.best_of_sessions(first.score, first.among)[snapshot.sessions[rows]]
     return {
         "opening": snapshot.opens(rows),
         "session": session,
@@ -293,17 +306,6 @@ def _hollow() -> frozenset[str]:
         " want know new different mention tell talk describe mani"
     )
     return frozenset(analyse(words).split())
-
-
-def _rarest(snapshot: Snapshot, first: Cheap, rows: Ints) -> Column:
-    """Give how rare each row's rarest word is: 1 for one that nothing else has."""
-    ids, heads, some = _words_of(snapshot, rows)
-    rarest = np.zeros(len(rows), np.float32)
-    if len(ids):
-        fewest = np.minimum.reduceat(snapshot.words.frequencies[ids], heads[some]).astype(np.float32)
-        count = np.float32(snapshot.size - snapshot.dead)
-        rarest[some] = np.log(1 + (count - fewest + 0.5) / (fewest + 0.5)) / np.float32(first.most)
-    return rarest
 
 
 def _answers(snapshot: Snapshot, first: Cheap, rows: Ints, before: Ints) -> Column:

@@ -77,11 +77,13 @@ class Postings:
             self._later[word].append((self._rows, count))
         new = np.fromiter((self.numbers[word] for word in often), np.int32, len(often))
         end = int(self.bounds[self._rows]) + len(new)
-        self.ids = _room(self.ids, end)
+        if end > len(self.ids):
+            self.ids = _longer(self.ids, end)
         self.ids[end - len(new) : end] = new
-        self.bounds = _room(self.bounds, self._rows + 2)
+        if self._rows + 2 > len(self.bounds):
+            self.bounds = np.resize(self.bounds, _room(len(self.bounds), self._rows + 2))
         self.bounds[self._rows + 1] = end
-        self.frequencies = _room(self.frequencies, len(self.numbers))
+        self.frequencies = _longer(self.frequencies, len(self.numbers))
         self.frequencies[new] += 1
         self._rows += 1
         return len(words)
@@ -109,10 +111,12 @@ class Postings:
         return lengths
 
 
-def _room(array: NDArray[np.generic], size: int) -> NDArray[np.generic]:
-    """Give the array with room for so many cells, the new ones zero."""
-    if size <= len(array):
-        return array
-    wider = np.zeros(int(size * 1.5) + 16, array.dtype)
-    wider[: len(array)] = array
-    return wider
+def _room(now: int, size: int) -> int:
+    """Give a length for an array that is to have at least so many cells."""
+    return now if size <= now else int(size * 1.5) + 16
+
+
+def _longer(array: NDArray[np.int32], size: int) -> NDArray[np.int32]:
+    """Give the array with at least so many cells, the new ones zero."""
+    room = _room(len(array), size)
+    return array if room == len(array) else np.concatenate([array, np.zeros(room - len(array), np.int32)])

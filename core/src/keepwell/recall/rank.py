@@ -33,7 +33,7 @@ SOURCES: Mapping[str, tuple[str, ...]] = {
     "speaker": ("speaker",),
     "time": ("when", "dated", "told", "timed"),
     "thread": ("session", "opening", "answer"),
-    "form": ("asking", "names", "rarest", "first_person"),
+    "form": ("asking", "names", "first_person"),
 }
 """Which features a source has, by how their names begin."""
 _PEOPLE = 2 / 3
@@ -74,23 +74,26 @@ def rank(
     asked, the newest.
     """
     ranker = ranker or Ranker()
-    first = cheap(snapshot, question, statistics)
     eligible = snapshot.alive[: snapshot.size]
     if allowed is not None:
         eligible = eligible & allowed
+    first = cheap(snapshot, question, statistics, None if allowed is None else eligible)
     rows = _pool(first, eligible, max(POOL, 4 * limit), snapshot, everything=bool(snapshot.dead) or allowed is not None)
     if not len(rows):
         return []
     asked = question.vector is not None and snapshot.vectors > 0
     known = weights(ranker.ranking, chat_of(snapshot), ranker.space if asked else "none")
-    columns = features(snapshot, question, first, rows, ranker.words if asked else None, known.names)
+    columns = features(snapshot, question, first, rows, names=known.names, words=ranker.words if asked else None)
     table = np.array([columns[name] for name in known.names], np.float32)
     sums = known.sum(table)
     odds = known.odds(sums) + _recency(snapshot, question, rows)
-    keep = _spoken(snapshot, question, first, rows) if asked or question.terms or question.times else None
+    keep = _spoken(snapshot, question, first, rows)
+    if not (asked or question.terms or question.times):
+        odds, keep = known.odds(_recency(snapshot, question, rows)), np.ones(len(rows), np.bool_)
     best = _best(odds, keep, limit, rows)
     shares = _shares(known, table, sums, np.arange(len(rows)) if explain else best)
-    return _hits(snapshot, rows, best, odds, shares, _ranks(shares, best, eligible, first, rows) if explain else {})
+    ranks = _ranks(shares, best, eligible, first, rows) if explain else {}
+    return _hits(snapshot.keys[rows[best]], odds[best], {name: share[best] for name, share in shares.items()}, ranks)
 
 
 def chat_of(snapshot: Snapshot) -> Chat:
@@ -125,8 +128,8 @@ def _spoken(snapshot: Snapshot, question: Question, first: Cheap, rows: Ints) ->
     return spoken | np.bool_(bool(question.times))
 
 
-def _best(odds: Column, keep: Flags | None, limit: int, rows: Ints) -> Ints:
-    places = np.arange(len(odds)) if keep is None else np.flatnonzero(keep)
+def _best(odds: Column, keep: Flags, limit: int, rows: Ints) -> Ints:
+    places = np.flatnonzero(keep)
     if len(places) > limit:
         places = places[np.argpartition(-odds[places], limit - 1)[:limit]]
     best: Ints = places[np.lexsort((-rows[places], -odds[places]))]
@@ -162,21 +165,14 @@ def _ranks(shares: Mapping[str, Column], best: Ints, eligible: Flags, first: Che
     return ranks
 
 
-def _hits(
-    snapshot: Snapshot,
-    rows: Ints,
-    best: Ints,
-    odds: Column,
-    shares: Mapping[str, Column],
-    ranks: Mapping[str, list[int]],
-) -> list[Hit]:
-    scores = 1 / (1 + np.exp(-odds[best].astype(np.float64)))
+def _hits(keys: Ints, odds: Column, shares: Mapping[str, Column], ranks: Mapping[str, list[int]]) -> list[Hit]:
+    scores = 1 / (1 + np.exp(-odds.astype(np.float64)))
     return [
         Hit(
-            int(snapshot.keys[rows[place]]),
+            int(key),
             float(scores[at]),
-            {source: float(share[place]) for source, share in shares.items()},
+            {source: float(share[at]) for source, share in shares.items()},
             {source: places[at] for source, places in ranks.items()},
         )
-        for at, place in enumerate(best.tolist())
+        for at, key in enumerate(keys)
     ]

@@ -9,9 +9,9 @@ place   number
 0       version of this form (1)
 1       share of characters in sentences that end in ``?``, 0 to 40
 2       1 where the text ends in ``?``
-3       words that tell a time (yesterday, Friday, ago, March, 2023), up to 9
+3       words that tell a time (yesterday, Friday, ago, June), up to 9
 4       capitalised names inside a sentence and quoted titles, up to 9
-5       I, my, me, we, our, us, up to 9
+5       I, my, me, we, our, up to 9
 6       you, your, up to 9
 7       numbers, up to 9
 8       length: three for each doubling of the characters, up to 40

@@ -20,8 +20,8 @@ from keepwell.recall.arrays import (
     Times,
     VectorColumns,
 )
-from keepwell.recall.postings import Postings
 from keepwell.recall.cells import Signals, cells_of, read_signals
+from keepwell.recall.postings import Postings
 from keepwell.recall.signals import WIDTH, named_times
 from keepwell.recall.words import Vocabulary
 
@@ -30,6 +30,8 @@ BYTES_PER_MESSAGE = 400
 BYTES_PER_TERM = 28
 MAX_GAP = 4
 """Messages are neighbours although some between them are gone, or were not loaded, if not more than this."""
+LOWEST = np.float32(-9)
+"""Lower than any cheap score."""
 _GROWTH = 1.5
 _COLUMNS = (
     *("keys", "threads", "seqs", "created", "recorded", "retired", "lengths", "alive"),
@@ -42,6 +44,13 @@ class Snapshot:
 
     Not safe for two threads at once: its owner holds a lock.
     """
+
+    _sum: NDArray[np.float64] | None
+    _spoken: Ints | None
+    _order: Ints | None
+    _summed: int
+    _living: int
+    _spoken_of: tuple[int, int]
 
     def __init__(self, delta: Delta) -> None:
         """Fill it from a full delta."""
@@ -100,16 +109,20 @@ class Snapshot:
             best[place] = found
         return best
 
-    def centre(self) -> tuple[Floats, int]:
-        """Give the mean of the vectors (dimension,), and how many there are."""
+    def centre(self, among: Flags | None = None) -> tuple[Floats, int]:
+        """Give the mean of the vectors (dimension,) and how many there are: of all rows, or of some."""
         place = self._place[: self.vectors]
-        if self._sum is None or self._summed > self.vectors:
-            matrix = self.matrix[: self.vectors]
-            self._sum = matrix[place >= 0].sum(axis=0, dtype=np.float64)
-            self._summed, self._living = self.vectors, int((place >= 0).sum())
-        elif self._summed < self.vectors:
+        if among is not None:
+            kept = place >= 0
+            kept[kept] = among[place[kept]]
+            count = int(kept.sum())
+            total = self.matrix[: self.vectors][kept].sum(axis=0, dtype=np.float64)
+            return (total / max(1, count)).astype(np.float32), count
+        if self._sum is None:
+            self._sum, self._summed, self._living = np.zeros(self.matrix.shape[1]), 0, 0
+        if self._summed < self.vectors:
             new = slice(self._summed, self.vectors)
-            kept = self._place[new] >= 0
+            kept = place[new] >= 0
             self._sum = self._sum + self.matrix[new][kept].sum(axis=0, dtype=np.float64)
             self._summed, self._living = self.vectors, self._living + int(kept.sum())
         return (self._sum / max(1, self._living)).astype(np.float32), self._living
@@ -158,7 +171,8 @@ class Snapshot:
     def opens(self, rows: Ints) -> NDArray[np.float32]:
         """Give 1 where a row is the first of its thread."""
         before, _ = self.links()
-        return ((before[rows] < 0) & (self.keys[rows] > 0)).astype(np.float32)
+        first = (before[rows] < 0) & (self.keys[rows] > 0) & (self.seqs[rows] <= MAX_GAP)
+        return first.astype(np.float32)
 
     def speakers(self) -> tuple[str, ...]:
         """Give who speaks here."""
@@ -172,13 +186,14 @@ class Snapshot:
 
     def asks(self, rows: Ints) -> Flags:
         """Tell which rows end in a question."""
-        return self.cells[rows, 2] > 0
+        flags: Flags = self.cells[rows, 2] > 0
+        return flags
 
-    def best_of_sessions(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Give each session's highest value (sessions,); dead rows count as the lowest."""
-        if self.dead:
-            values = np.where(self.alive[: self.size], values, np.float32(-9))
-        best = np.full(len(self._session_of), np.float32(-9))
+    def best_of_sessions(self, values: NDArray[np.float32], among: Flags | None = None) -> NDArray[np.float32]:
+        """Give each thread's highest value (threads,), of the living or of some; ``LOWEST`` where there is none."""
+        if self.dead or among is not None:
+            values = np.where(self.alive[: self.size] if among is None else among, values, LOWEST)
+        best = np.full(len(self._session_of), LOWEST)
         if not self.size:
             return best
         ordered = values[: self._sorted] if self._order is None else values[self._order]
@@ -186,15 +201,6 @@ class Snapshot:
         if self._sorted < self.size:
             np.maximum.at(best, self.sessions[self._sorted : self.size], values[self._sorted :])
         return best
-
-    def session_sizes(self) -> NDArray[np.float32]:
-        """Give how many living messages each session has (sessions,)."""
-        rows = slice(0, self.size)
-        living = self.sessions[rows] if not self.dead else self.sessions[rows][self.alive[rows]]
-        if self._sizes is None or self._sized != (self.size, self.dead):
-            self._sizes = np.bincount(living, minlength=len(self._session_of)).astype(np.float32)
-            self._sized = (self.size, self.dead)
-        return self._sizes
 
     def _allocate(self, room: int) -> None:
         room = max(16, int(room * 1.1))
@@ -213,15 +219,13 @@ class Snapshot:
         self._after: Ints = np.full(room, -1, np.int64)
         self._ends: dict[tuple[int, int], int] = {}
         self._session_of: dict[tuple[int, int], int] = {}
-        self._order: Ints | None = None
+        self._order = None
         self._heads: Ints = np.empty(0, np.int64)
         self._heads_of: Ints = np.empty(0, np.int64)
         self._sorted = 0
-        self._sizes: NDArray[np.float32] | None = None
-        self._sized = (0, 0)
-        self._spoken: Ints | None = None
+        self._spoken = None
         self._spoken_of = (0, 0)
-        self._sum: NDArray[np.float64] | None = None
+        self._sum = None
         self._summed = self._living = 0
         self._dirty = False
         self._chunked = False

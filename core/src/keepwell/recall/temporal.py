@@ -35,7 +35,7 @@ _RELATIVE = re.compile(
     rf"|(\d{{1,3}}|{_COUNT})(?: of)? (day|night|week|weekend|month|year)s? (?:ago|back|before)"
     rf"|(?:on )?({'|'.join(_WEEKDAYS)}))\b"
 )
-_MONTH = f"({'|'.join(_MONTHS)}|{'|'.join(_SHORT)})"
+_MONTH = f"({'|'.join(_MONTHS)}|sept|{'|'.join(_SHORT)})"
 _ABSOLUTE = re.compile(
     rf"\b(?:(\d{{4}})-(\d{{2}})(?:-(\d{{2}}))?"
     rf"|(\d{{1,2}})(?:st|nd|rd|th)?(?: of)? {_MONTH}\b\.?(?:,? (\d{{4}})\b)?"
@@ -45,7 +45,7 @@ _ABSOLUTE = re.compile(
 _DAYS = frozenset(["yesterday", "tomorrow", "today", "tonight", *_WEEKDAYS])
 _SIDES = frozenset("this last past next ago back before".split())
 _UNITS = frozenset([*_SPANS, *(f"{unit}s" for unit in _SPANS), "morning", "afternoon", "evening"])
-_ABSOLUTE_WORDS = frozenset(_MONTHS + _SHORT)
+_ABSOLUTE_WORDS = frozenset([*_MONTHS, *_SHORT, "sept"])
 _VERBS = ("may", "mar", "march")
 
 

@@ -344,6 +344,18 @@ class PutVectors(Write[bool]):
 
 
 @dataclass(frozen=True, slots=True)
+class IndexVectors(Write[int]):
+    """Bring up to ``limit`` vectors of a user in a space into the approximate index, and count them.
+
+    It is a copy behind the writes: whatever is not in it yet is compared one by one. A store without one gives 0.
+    """
+
+    user_id: str
+    space: int
+    limit: int = 2000
+
+
+@dataclass(frozen=True, slots=True)
 class PostTerms(Write[int]):
     """Bring the postings of a thread (or of up to ``limit`` threads that wait) up to date; count the threads.
 

@@ -289,7 +289,10 @@ class ClaimThread(Write["Claim | None"]):
 
 @dataclass(frozen=True, slots=True)
 class FindForming(Read[tuple[UUID, ...]]):
-    """Threads that are due, longest waiting first; for engines that run ``form`` for each."""
+    """Threads that are due, longest waiting first; for engines that run ``form`` for each.
+
+    Those of an owner who is leased may be left out: they come when the lease is over.
+    """
 
     limit: int = 100
     early: bool = False
@@ -365,8 +368,9 @@ class RetryParked(Write[int]):
     scope: Scope | None = None
 
 
-DueKind = Literal["embed", "reform", "distil", "retain"]
-"""Work that is not of a thread: vectors of facts that came without, re-opened facts, distillation, retention."""
+DueKind = Literal["embed", "reform", "distil", "retain", "index"]
+"""Work that is not of a thread: vectors of facts that came without, re-opened facts, distillation, retention, and
+vectors of a large user that are to be indexed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,7 +385,10 @@ class DueItem:
 
 @dataclass(frozen=True, slots=True)
 class PutDue(Write[None]):
-    """Note work; what is noted already keeps the earlier time."""
+    """Note work; what is noted already keeps the earlier time.
+
+    What is noted while somebody does it may be left to be done once more when it is finished.
+    """
 
     items: tuple[DueItem, ...]
     at: dt.datetime | None = None

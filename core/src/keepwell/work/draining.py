@@ -9,7 +9,7 @@ from uuid import UUID
 
 from keepwell.storage.base import PostTerms, Prune
 from keepwell.storage.facts import FindForming
-from keepwell.work.due import distil_due, embed_facts, expire, plan_distillation, reform_due
+from keepwell.work.due import distil_due, embed_facts, expire, index_due, plan_distillation, reform_due
 from keepwell.work.embedding import embed_due
 from keepwell.work.forming import FormedThread, form_thread
 from keepwell.work.tools import Tools
@@ -66,6 +66,7 @@ def chores(tools: Tools, *, rounds: bool = True) -> Drained:
     """Do all that is due but the forming of threads; see :func:`drain`."""
     expired = expire(tools) if rounds else 0
     posted = _post(tools, prune=rounds)
+    index_due(tools)
     reformed = distilled = 0
     if tools.language_model is not None:
         if rounds:

@@ -12,7 +12,7 @@ from keepwell.formation import distil, reform
 from keepwell.formation.options import DISTIL_AGENT
 from keepwell.formation.settle import Edit
 from keepwell.models import Fact, Message, Owner, Scope, Source, Thread
-from keepwell.storage.base import DueText, ListThreads, PutVectors, ReadMessages
+from keepwell.storage.base import DueText, IndexVectors, ListThreads, PutVectors, ReadMessages
 from keepwell.storage.facts import (
     ApplyEdits,
     DueItem,
@@ -56,6 +56,17 @@ def embed_facts(tools: Tools) -> int:
             return count
         tools.record.write(FinishDue(items))
         count += len(due)
+    return count
+
+
+def index_due(tools: Tools) -> int:
+    """Bring vectors of users who have many into the approximate index; counts them."""
+    count = 0
+    while items := tools.record.write(TakeDue(("index",), tools.settings.lease, 1)):
+        if tools.space is not None:
+            while copied := tools.record.write(IndexVectors(items[0].owner.user_id, tools.space.key)):
+                count += copied
+        tools.record.write(FinishDue(items))
     return count
 
 
@@ -111,7 +122,7 @@ def _reform_one(asking: Asking, item: DueItem) -> int:
     edit = reform.without_model(given)
     try:
         if edit is None:
-            answer = asking.ask("reform", reform.request(given), reform.Reformation)
+            answer = asking.ask("reform", reform.request(given, tools.settings), reform.Reformation)
             edit = reform.edit_of(answer, given, tools.settings)
         _apply(asking, (edit,), item)
     except (FactChanged, FactNotFound):
@@ -205,7 +216,7 @@ def _distil_one(asking: Asking, item: DueItem) -> int:
     given = distil.lookback([said for thread in threads for said in _said_in(tools, thread)], known, tools.settings)
     edits: tuple[Edit, ...] = ()
     if given.is_worth_it and not _is_looked_over(tools, item, threads):
-        answer = asking.ask("distil", distil.request(given), distil.Distillation)
+        answer = asking.ask("distil", distil.request(given, tools.settings), distil.Distillation)
         edits = distil.edits_of(answer, given, tools.settings)
     if edits:
         return _apply(asking, edits, item)

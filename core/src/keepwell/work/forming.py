@@ -91,8 +91,8 @@ class _Forming:
             while self._step():
                 pass
         except LeaseLost as lost:
-            _log.info("forming stopped: %s", lost)
-            error = str(lost)
+            # Where only a message went meanwhile the lease is still ours; where it is not, this does nothing.
+            error = self._give_back(lost, dt.timedelta(0))
         except BudgetSpent as spent:
             error = self._give_back(spent, until_midnight())
         except KeepwellError as failed:
@@ -111,8 +111,9 @@ class _Forming:
         before = unformed.before if self.context else ()
         fresh = [message.seq or 0 for key, message in unformed.messages if key not in unformed.again]
         whole = len(chosen) == len(unformed.messages) and len(fresh) < settings.batch
+        excerpt = extract.excerpt(chosen, before, settings)
         try:
-            statements = self._decided(chosen, before)
+            statements = self._decided(excerpt)
             upto = [message.seq or 0 for key, message in chosen if key not in unformed.again]
             ends = max([claim.formed_to, *upto, *([claim.last_seq] if whole else [])])
             again = tuple(key for key, _ in chosen if key in unformed.again)
@@ -120,7 +121,9 @@ class _Forming:
         except AnswerInvalid as problem:
             return self._narrow(chosen, before, problem)
         self._count("messages", len(chosen))
-        self.size, self.parked_in_a_row = min(settings.batch, 2 * self.size), 0
+        self.size = min(settings.batch, 2 * self.size)
+        if excerpt.evidence:  # what passes without a model says nothing about it
+            self.parked_in_a_row = 0
         return not whole
 
     def _narrow(self, chosen: Sequence[tuple[int, Message]], before: Sequence[Message], problem: AnswerInvalid) -> bool:
@@ -148,9 +151,7 @@ class _Forming:
         self.claim = claim
         return True
 
-    def _decided(self, chosen: Sequence[tuple[int, Message]], before: Sequence[Message]) -> Statements:
-        settings = self.tools.settings
-        excerpt = extract.excerpt(chosen, before, settings)
+    def _decided(self, excerpt: extract.Excerpt) -> Statements:
         if not excerpt.evidence:
             return ()
         answer = self.asking.ask("extract", extract.request(excerpt, self.claim.policy), extract.Extraction)
@@ -196,7 +197,7 @@ class _Forming:
         met = reconcile.meeting(statements, [[f for f in found if f.owner == owner] for found in near], settings)
         if not met.needs_model:
             return reconcile.additions(met, settings)
-        answer = self.asking.ask("reconcile", reconcile.request(met), reconcile.Reconciliation)
+        answer = self.asking.ask("reconcile", reconcile.request(met, settings), reconcile.Reconciliation)
         return reconcile.edits_of(answer, met, settings, self._sources(met, answer))
 
     def _sources(self, met: reconcile.Meeting, answer: reconcile.Reconciliation) -> Mapping[UUID, tuple[Source, ...]]:

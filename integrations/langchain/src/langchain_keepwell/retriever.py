@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID, uuid5
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -13,7 +13,7 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from pydantic import Field
 
-from keepwell import Memory, Message, Recollection, Recollections, Scope, ScopedMemory
+from keepwell import Fact, Memory, Message, Recollection, Recollections, Scope, ScopedMemory
 from langchain_keepwell.failopen import FAILURES, Door
 
 _log = logging.getLogger("langchain_keepwell")
@@ -22,10 +22,10 @@ _NOTHING = "nothing is recalled"
 
 
 class KeepwellRetriever(BaseRetriever):
-    """Documents of what was said that bears on the query, best first.
+    """Documents of what is known and what was said that bears on the query, best first.
 
-    A document's text is what was said; its metadata say when, by whom, in which thread, how well it fits
-    (``score``) and why it came (``why``, ``evidence``). Its id is unique in the store and stays the same.
+    A document's text is a fact or a message; its metadata say which (``kind``), when, by whom, in which thread, how
+    well it fits (``score``) and why it came (``why``, ``evidence``). Its id is unique in the store and stays the same.
 
     With ``strict=False`` a recall that fails gives no documents and one line in the log, and so does a blank
     query. With ``strict=True`` both raise. Opening the default store always raises.
@@ -48,8 +48,10 @@ class KeepwellRetriever(BaseRetriever):
     across_users: bool = False
     k: int = Field(default=4, gt=0)
     """How many documents at most; ``invoke(query, k=...)`` overrides it for one call."""
+    kinds: tuple[Literal["fact", "message"], ...] = ("fact", "message")
+    """Facts, messages, or both."""
     thread: str | None = None
-    """Only this thread of the owner; all that the scope sees where it is not given."""
+    """Only messages of this thread of the owner; all that the scope sees where it is not given."""
     where: Mapping[str, Any] | None = None
     """Only messages whose metadata contain this."""
     since: dt.datetime | None = None
@@ -106,6 +108,7 @@ class KeepwellRetriever(BaseRetriever):
     def _bounds(self, view: ScopedMemory, k: int | None) -> dict[str, Any]:
         return {
             "limit": self.k if k is None else k,
+            "kinds": self.kinds,
             "thread": None if self.thread is None else view.thread(self.thread),
             "where": self.where,
             "since": self.since,
@@ -121,25 +124,43 @@ def _documents(found: Recollections) -> list[Document]:
 
 
 def _document(found: Recollection) -> Document:
-    message = found.message
-    place = (*found.owner, found.thread, found.kind, message.id)
+    place = (*found.owner, found.thread, found.kind, found.id)
     metadata = {
         "kind": found.kind,
         "score": found.score,
         "why": found.why,
         "evidence": {name: {"rank": said.rank, "score": said.score} for name, said in found.evidence.items()},
+        **(_of_fact(found.fact) if found.kind == "fact" else _of_message(found)),
+        "user_id": found.owner.user_id,
+        "agent_id": found.owner.agent_id,
+        "run_id": found.owner.run_id,
+    }
+    return Document(page_content=found.text, id=str(uuid5(_SPACE, repr(place))), metadata=metadata)
+
+
+def _of_message(found: Recollection) -> dict[str, Any]:
+    message = found.message
+    return {
         "thread": found.thread,
         "message_id": message.id,
         "role": message.role,
         "name": message.name,
         "created_at": message.created_at.isoformat(),
-        "user_id": found.owner.user_id,
-        "agent_id": found.owner.agent_id,
-        "run_id": found.owner.run_id,
         "before": [_line(one) for one in found.before],
         "after": [_line(one) for one in found.after],
     }
-    return Document(page_content=found.text, id=str(uuid5(_SPACE, repr(place))), metadata=metadata)
+
+
+def _of_fact(fact: Fact) -> dict[str, Any]:
+    return {
+        "fact_id": str(fact.id),
+        "version": fact.version,
+        "subject": fact.subject,
+        "key": fact.key,
+        "fact_kind": fact.kind,
+        "created_at": fact.at.isoformat(),
+        "valid_to": None if fact.valid_to is None else fact.valid_to.isoformat(),
+    }
 
 
 def _line(message: Message) -> dict[str, str | None]:

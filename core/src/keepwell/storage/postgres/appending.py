@@ -12,6 +12,7 @@ from keepwell.errors import IdempotencyConflict, MessageNotFound
 from keepwell.models import Message
 from keepwell.models.message import trusted
 from keepwell.storage.base import Appended, AppendMessages, Forming, PostTerms, ReplaceMessage, Write
+from keepwell.storage.postgres.nearest import note_large
 from keepwell.storage.postgres.rows import Draft, draft, message_of
 from keepwell.storage.postgres.runner import Plan, Step
 from keepwell.storage.postgres.walls import Walls
@@ -127,6 +128,7 @@ def _append_step(walls: Walls, change: AppendMessages, drafts: Sequence[Draft]) 
         batch=batch,
         count=len(drafts),
         length=length,
+        oldest=min(new.message.created_at for new in drafts),
         **_forming(change.forming, len(drafts)),
     )
 
@@ -160,13 +162,14 @@ def _forming(forming: Forming, count: int) -> dict[str, float | int | None]:
 
 def post(walls: Walls, change: PostTerms) -> Plan[int]:
     """Write the postings of one thread, or of some that wait for it, each under its lock; count the threads."""
-    threads = [change.thread]
+    threads: list[UUID] = [] if change.thread is None else [change.thread]
     if change.thread is None:
         threads = [key for (key,) in (yield walls.step("unposted_threads", limit=change.limit))]
     for key in threads:
         held = yield walls.step("hold_by_key", key=key)
         if held and held[0][0] < held[0][1]:
             yield walls.step("post", key=key, posted_to=held[0][0])
+            yield from note_large(walls, key)
     return len(threads)
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from uuid import UUID
 
 from keepwell.models import Owner, Receipt
 from keepwell.storage import facts
 from keepwell.storage.postgres import forgetting
-from keepwell.storage.postgres.runner import Plan
+from keepwell.storage.postgres.runner import Plan, Rows
 from keepwell.storage.postgres.walls import Walls
 
 _LONGEST = 365_000.0
 """Days: a retention beyond is no different, and a date before the calendar cannot be compared with."""
+
+_THREADS = 200
+"""So many threads are looked at in one step."""
 
 
 def days(retention: object) -> float | None:
@@ -24,15 +29,30 @@ def days(retention: object) -> float | None:
 
 
 def expire(walls: Walls, change: facts.Expire) -> Plan[Receipt]:
-    """Forget facts past their time, and messages past their retention; owners are held before their threads."""
+    """Forget facts past their time, and messages past their retention; owners are held before their threads.
+
+    How old a thread's messages are is known by a bound that may be too early: such threads are looked at, the bound
+    is put right, and the next ones come.
+    """
     old = yield walls.step("expired_facts", limit=change.limit)
-    said = yield walls.step("expired_messages", days=days(change.days), limit=max(change.limit - len(old), 0))
-    for ids in sorted({row[-3:] for row in (*old, *said)}):
-        yield walls.step("hold_known_owner", Owner(*ids))
-    threads = sorted({row[1] for row in said})
-    if threads:
-        yield walls.step("hold_threads", threads=threads)
-    counts = yield from forgetting.remove(
-        walls, threads, keys=[row[0] for row in said], roots=[row[0] for row in old], own=True
-    )
-    return forgetting.receipt(counts)
+    room = change.limit - len(old)
+    while True:
+        threads: Rows = []
+        if room > 0:
+            threads = yield walls.step("expired_threads", days=days(change.days), limit=_THREADS)
+        for ids in sorted({tuple(row[1:4]) for row in (*old, *threads)}):
+            yield walls.step("hold_known_owner", Owner(*ids))
+        gone = yield from _remove(walls, threads, [row[0] for row in old], room)
+        if sum(gone.values()) or not threads:
+            return forgetting.receipt(gone)
+
+
+def _remove(walls: Walls, threads: Rows, old: Sequence[UUID], room: int) -> Plan[dict[str, int]]:
+    if not threads:
+        return (yield from forgetting.remove(walls, (), roots=old, own=True))
+    named = [row[0] for row in threads]
+    yield walls.step("hold_threads", threads=named)
+    rows = yield walls.step("expired_messages", threads=named, ages=[row[4] for row in threads], limit=room)
+    gone = yield from forgetting.remove(walls, named, keys=[key for (key,) in rows], roots=old, own=True)
+    yield walls.step("note_oldest", threads=named)
+    return gone

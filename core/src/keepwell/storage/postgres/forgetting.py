@@ -169,8 +169,7 @@ def remains(walls: Walls, query: seam.Remains) -> Plan[Counts]:
         fact=query.fact,
         across=query.scope.across_users,
     )
-    threads, messages, versions, postings, more, *rest = row
-    return dict(zip(PLACES, (threads, messages, versions, postings + more, *rest), strict=True))
+    return dict(zip(PLACES, row, strict=True))
 
 
 def prune(walls: Walls, change: base.Prune) -> Plan[int]:

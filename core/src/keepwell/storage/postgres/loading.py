@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from keepwell.models import Scope
 from keepwell.models.codec import searchable
 from keepwell.recall.arrays import (
     CandidateColumns,
@@ -26,7 +27,8 @@ from keepwell.recall.arrays import (
     VectorColumns,
 )
 from keepwell.storage import base
-from keepwell.storage.postgres.runner import FloatArray, Plan
+from keepwell.storage.postgres.nearest import nearest
+from keepwell.storage.postgres.runner import Plan
 from keepwell.storage.postgres.walls import Walls
 
 _NEWEST = 5
@@ -52,14 +54,30 @@ def load(walls: Walls, query: base.LoadScope) -> Plan[Delta]:
         (row,) = yield walls.scoped("load_since", query.scope, space=space, newer=newer, running=running)
         mark = Mark(row[0], row[1], row[2])
         if mark.server == query.since.server and _xmax(mark) >= _xmax(query.since):
-            changed, vectors = _rows(row[3:19]), _vectors(row[19:21])
-            return Delta(
-                full=False, mark=mark, messages=changed, vectors=vectors, removed=_ints(row[21]), active=row[22]
-            )
+            changed, removed = yield from _with_facts(walls, query.scope, _messages(row[3:11]), _ints(row[13]))
+            vectors = _vectors(row[11:13])
+            return Delta(full=False, mark=mark, messages=changed, vectors=vectors, removed=removed, active=row[14])
     (row,) = yield walls.scoped("load_whole", query.scope, space=space)
     mark = Mark(row[0], row[1], row[2])
     messages, vectors = _rows(row[3:19]), _vectors(row[19:21])
     return Delta(full=True, mark=mark, messages=messages, vectors=vectors, active=row[22])
+
+
+def _with_facts(
+    walls: Walls, scope: Scope, messages: MessageColumns, marked: Ints
+) -> Plan[tuple[MessageColumns, Ints]]:
+    """Add the versions of facts that are marked as written, and give the keys of what went.
+
+    They are read a moment later than the rest. What was written meanwhile is read again next time.
+    """
+    keys = np.unique(marked[marked < 0])
+    if not len(keys):
+        return messages, marked
+    (row,) = yield walls.scoped("load_facts", scope, keys=(-keys).tolist())
+    if row[0] is None:
+        return messages, marked
+    facts = _facts(row)
+    return _joined(messages, facts), marked[~np.isin(marked, facts.keys)]
 
 
 def _horizon(mark: Mark) -> tuple[str, list[str]]:
@@ -81,6 +99,7 @@ def candidates(walls: Walls, query: base.FindCandidates) -> Plan[CandidateColumn
     """Give the best by keyword and vector with the statistics of the whole scope."""
     scope, terms = query.scope, list(query.terms)
     within = yield from _within(walls, query)
+    near = yield from nearest(walls, query, within)
     ((messages, length),) = yield walls.scoped("weigh", scope)
     rows = yield walls.scoped("term_frequencies", scope, terms=terms)
     frequencies: dict[str, int] = dict(rows)
@@ -91,12 +110,13 @@ def candidates(walls: Walls, query: base.FindCandidates) -> Plan[CandidateColumn
         terms=terms,
         weights=[math.log(1 + (messages - n + 0.5) / (n + 0.5)) if n <= messages else 0.0 for n in counts],
         within=within,
+        nearest=near.keys,
         space=-1 if query.space is None else query.space,
-        vector=None if query.vector is None else FloatArray(query.vector),
         limit=query.limit,
         newest=_NEWEST,
     )
-    return CandidateColumns(_rows(row[0:16]), _vectors(row[16:18]), Statistics(messages, length, frequencies))
+    statistics = Statistics(messages, length, frequencies)
+    return CandidateColumns(_rows(row[0:16]), _vectors(row[16:18]), statistics, near.centre)
 
 
 def _within(walls: Walls, query: base.FindCandidates) -> Plan[list[int] | None]:
@@ -118,23 +138,22 @@ def match(walls: Walls, query: base.MatchMetadata) -> Plan[Ints]:
 
 
 def _rows(row: Sequence[Any]) -> MessageColumns:
-    """Give messages and facts as one table; most scopes that are asked what is new have nothing, or only the first."""
+    """Give messages and facts as one table."""
     messages, facts = _messages(row[:8]), row[8:]
-    if facts[0] is None:
-        return messages
-    known = _facts(facts)
-    if not len(messages.keys):
-        return known
+    return messages if facts[0] is None else _joined(messages, _facts(facts))
+
+
+def _joined(messages: MessageColumns, facts: MessageColumns) -> MessageColumns:
     return MessageColumns(
-        np.concatenate([messages.keys, known.keys]),
-        np.concatenate([messages.threads, known.threads]),
-        np.concatenate([messages.seqs, known.seqs]),
-        np.concatenate([messages.created, known.created]),
-        np.concatenate([messages.recorded, known.recorded]),
-        np.concatenate([messages.retired, known.retired]),
-        messages.terms + known.terms,
-        messages.actors + known.actors,
-        messages.signals + known.signals,
+        np.concatenate([messages.keys, facts.keys]),
+        np.concatenate([messages.threads, facts.threads]),
+        np.concatenate([messages.seqs, facts.seqs]),
+        np.concatenate([messages.created, facts.created]),
+        np.concatenate([messages.recorded, facts.recorded]),
+        np.concatenate([messages.retired, facts.retired]),
+        messages.terms + facts.terms,
+        messages.actors + facts.actors,
+        messages.signals + facts.signals,
     )
 
 

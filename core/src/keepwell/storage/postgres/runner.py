@@ -123,35 +123,33 @@ def _no_rows(error: psycopg.ProgrammingError) -> Rows:
 def run(connection: Connection[Any], plan: Plan[R]) -> R:
     """Run a plan's statements one after the other, and give what it returns."""
     cursor = _Cursor(connection)
-    rows: Rows = []
-    step = next(plan)
+    rows: Rows | None = None  # to begin with; a plan that has nothing to ask ends at once
     while True:
+        try:
+            step = plan.send(rows)  # type: ignore[arg-type]  # None begins a generator
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]  # a generator's value is untyped there
         cursor.execute(*step)
         try:
             rows = cursor.fetchall() if _has_rows(cursor) else []
         except psycopg.ProgrammingError as error:
             rows = _no_rows(error)
-        try:
-            step = plan.send(rows)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]  # a generator's value is untyped there
 
 
 async def arun(connection: AsyncConnection[Any], plan: Plan[R]) -> R:
     """Do what :func:`run` does, on an asynchronous connection."""
     cursor = _AsyncCursor(connection)
-    rows: Rows = []
-    step = next(plan)
+    rows: Rows | None = None  # to begin with; a plan that has nothing to ask ends at once
     while True:
+        try:
+            step = plan.send(rows)  # type: ignore[arg-type]  # None begins a generator
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]  # see run
         await cursor.execute(*step)
         try:
             rows = await cursor.fetchall() if _has_rows(cursor) else []
         except psycopg.ProgrammingError as error:
             rows = _no_rows(error)
-        try:
-            step = plan.send(rows)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]  # see run
 
 
 def join(connection: Connection[Any], plan: Plan[R]) -> R:

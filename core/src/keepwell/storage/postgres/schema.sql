@@ -2,7 +2,7 @@
 -- pgvector is there already: create extension vector.
 --
 -- Every row belongs to one tenant and one owner: the exact triple user_id, agent_id, run_id, where an absent id
--- is ''. There are no foreign keys: one statement removes a thing with all that hangs on it, and a vector that is
+-- is ''. There are no foreign keys but one: one statement removes a thing with all that hangs on it, and a vector that is
 -- made for a message which goes meanwhile is looked up by its message, not found by itself.
 
 create schema if not exists {schema};
@@ -39,12 +39,14 @@ create table {schema}.thread (
     form_error text,
     policy json not null default '{{}}', -- what is set for its formation
     retention double precision, -- days, from the policy
+    oldest timestamptz not null default '-infinity', -- no message was said before; -infinity: not known
     space integer, -- the space that embedded_to speaks of
     embedded_to bigint not null default 0, -- all messages up to this seq have their vectors
     posted_to bigint not null default 0, -- all messages up to this seq have their postings
     unique (tenant, user_id, agent_id, run_id, id)
 ) with (fillfactor = 80); -- room for the next version of the row beside it: each append writes one
 create index thread_due on {schema}.thread (tenant, due_from, key) where due_from is not null;
+create index thread_retention on {schema}.thread (tenant) where retention is not null;
 
 -- What was said.
 create table {schema}.message (
@@ -146,11 +148,14 @@ create table {schema}.vector (
     embedding {vector} not null, -- as many numbers as its space says
     made_at timestamptz not null default clock_timestamp(), -- since when its message could be recalled by it
     written_by xid8 not null default pg_current_xact_id(),
+    indexed boolean not null default false, -- whether it is in `nearest`
     primary key (message, space, chunk)
 );
+create index vector_waiting on {schema}.vector (user_id, tenant, space, message) where not indexed;
 create index vector_written on {schema}.vector (user_id, tenant, space, written_by);
 
--- Marks of messages that went, or went to another owner, for readers that hold a scope; pruned after a day.
+-- Marks of messages and facts that went, or went to another owner, and of versions of facts that were written: what a
+-- reader that holds a scope drops, or looks at anew; pruned after a day.
 create table {schema}.removal (
     tenant text collate "C" not null,
     user_id text collate "C" not null,
@@ -186,14 +191,12 @@ create table {schema}.fact (
     reopened boolean not null default false, -- something it rests on changed, and it was not looked at since
     terms text not null,
     signals text not null,
-    written_by xid8 not null default pg_current_xact_id(),
     unique (id, version, tenant)
 );
 create unique index fact_standing_key on {schema}.fact (tenant, user_id, agent_id, run_id, fact_key)
     where retired_at is null and fact_key <> '';
 create unique index fact_standing on {schema}.fact (tenant, user_id, agent_id, run_id, fingerprint)
     where retired_at is null;
-create index fact_written on {schema}.fact (user_id, tenant, written_by);
 create index fact_recorded on {schema}.fact (user_id, tenant, recorded_at, key);
 create index fact_expires on {schema}.fact (expires_at) where expires_at is not null;
 
@@ -278,6 +281,7 @@ create table {schema}.owner (
     length bigint not null default 0, -- how many terms they have together
     primary key (tenant, user_id, agent_id, run_id)
 ) with (fillfactor = 80);
+create index owner_retention on {schema}.owner (tenant) where retention is not null;
 
 -- Work that is not of a thread: vectors of facts, facts to be looked at again, distillation, retention.
 create table {schema}.due (
@@ -331,6 +335,59 @@ create table {schema}.secret (
     value bytea not null
 );
 
+-- Vectors of users with so many that not all are compared: a copy with HNSW indexes, filled behind the writes. It has
+-- a foreign key, the only one: a copy that is being made while its vector is removed would outlive it.
+create table {schema}.nearest (
+    tenant text collate "C" not null,
+    user_id text collate "C" not null,
+    agent_id text collate "C" not null,
+    run_id text collate "C" not null,
+    space integer not null,
+    message bigint not null,
+    chunk integer not null,
+    dimension integer not null,
+    embedding {vector} not null,
+    primary key (message, space, chunk),
+    foreign key (message, space, chunk) references {schema}.vector on delete cascade
+);
+create index nearest_user on {schema}.nearest (user_id, tenant, space);
+-- An index has one dimension; these are the ones that embedding models have. Vectors of others are compared one by one.
+create index nearest_256 on {schema}.nearest
+    using hnsw ((embedding::{vector}(256)) {extensions}.vector_ip_ops) where dimension = 256;
+create index nearest_384 on {schema}.nearest
+    using hnsw ((embedding::{vector}(384)) {extensions}.vector_ip_ops) where dimension = 384;
+create index nearest_512 on {schema}.nearest
+    using hnsw ((embedding::{vector}(512)) {extensions}.vector_ip_ops) where dimension = 512;
+create index nearest_768 on {schema}.nearest
+    using hnsw ((embedding::{vector}(768)) {extensions}.vector_ip_ops) where dimension = 768;
+create index nearest_1024 on {schema}.nearest
+    using hnsw ((embedding::{vector}(1024)) {extensions}.vector_ip_ops) where dimension = 1024;
+create index nearest_1536 on {schema}.nearest
+    using hnsw ((embedding::{vector}(1536)) {extensions}.vector_ip_ops) where dimension = 1536;
+-- Above 2,000 numbers only half precision can be indexed, which pgvector has since 0.7.
+do $$
+begin
+    if to_regtype('{extensions}.halfvec') is not null then
+        create index nearest_2048 on {schema}.nearest
+            using hnsw ((embedding::{extensions}.halfvec(2048)) {extensions}.halfvec_ip_ops) where dimension = 2048;
+        create index nearest_3072 on {schema}.nearest
+            using hnsw ((embedding::{extensions}.halfvec(3072)) {extensions}.halfvec_ip_ops) where dimension = 3072;
+    end if;
+end
+$$;
+
+-- The sum and the count of an owner's vectors that are in the index.
+create table {schema}.centre (
+    tenant text collate "C" not null,
+    user_id text collate "C" not null,
+    agent_id text collate "C" not null,
+    run_id text collate "C" not null,
+    space integer not null,
+    vectors bigint not null,
+    total {vector} not null,
+    primary key (tenant, user_id, agent_id, run_id, space)
+);
+
 -- The second wall: a row is there only for a transaction that carries its tenant, its owner's included.
 alter table {schema}.thread enable row level security, force row level security;
 alter table {schema}.message enable row level security, force row level security;
@@ -349,6 +406,8 @@ alter table {schema}.due enable row level security, force row level security;
 alter table {schema}.model_call enable row level security, force row level security;
 alter table {schema}.lag enable row level security, force row level security;
 alter table {schema}.secret enable row level security, force row level security;
+alter table {schema}.nearest enable row level security, force row level security;
+alter table {schema}.centre enable row level security, force row level security;
 create policy tenant on {schema}.thread
     using (tenant = current_setting('keepwell.tenant', true));
 create policy tenant on {schema}.message
@@ -383,6 +442,11 @@ create policy tenant on {schema}.lag
     using (tenant = current_setting('keepwell.tenant', true));
 create policy tenant on {schema}.secret
     using (tenant = current_setting('keepwell.tenant', true));
+create policy tenant on {schema}.nearest
+    using (tenant = current_setting('keepwell.tenant', true));
+create policy tenant on {schema}.centre
+    using (tenant = current_setting('keepwell.tenant', true));
 
 -- What the migrations would have noted, so that a store opens on tables that were made from this text.
-insert into {schema}.migration (version, name) values (1, 'conversations'), (2, 'recall'), (3, 'facts'), (4, 'due');
+insert into {schema}.migration (version, name) values (1, 'conversations'), (2, 'recall'), (3, 'facts'), (4, 'due'),
+    (5, 'nearest');

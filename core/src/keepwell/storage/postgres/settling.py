@@ -207,7 +207,8 @@ class _Work:
 def _write(walls: Walls, change: seam.ApplyEdits, work: _Work, space: int | None) -> Plan[None]:
     """Write what the edits came to."""
     yield from _end(walls, work)
-    sources = [*work.sources, *history.mention_rows(work.changes)]
+    named = (tuple(row.items()) for row in (*work.sources, *history.mention_rows(work.changes)))
+    sources = [dict(row) for row in dict.fromkeys(named)]  # one statement does not see what it is writing
     if work.made or sources:
         yield history.write_facts(walls, change.owner, work.rows(), sources, _vectors(work, space))
     yield from _write_changes(walls, work.changes)

@@ -10,11 +10,14 @@ from keepwell.errors import Conflict, NotFound
 from keepwell.models.codec import loads
 from keepwell.models.message import now
 from keepwell.storage import base
+from keepwell.storage.postgres.nearest import note_large
 from keepwell.storage.postgres.rows import message_of
 from keepwell.storage.postgres.runner import FloatArray, Plan
 from keepwell.storage.postgres.walls import Walls
 
 _DUE_THREADS = 200
+_NOTED_EVERY = 256
+"""Whether a user is large enough for the index is looked at when a thread's vectors pass a multiple of this."""
 
 
 def active(walls: Walls, query: base.ActiveSpace) -> Plan[base.Space | None]:  # noqa: ARG001 - it has no fields
@@ -48,6 +51,9 @@ def put(walls: Walls, change: base.PutVectors) -> Plan[bool]:
         firsts=[first for first, _ in done.values()],
         lasts=[last for _, last in done.values()],
     )
+    for thread, (first, last) in done.items():
+        if first // _NOTED_EVERY != (last + 1) // _NOTED_EVERY:
+            yield from note_large(walls, thread)
     return bool(active)
 
 

@@ -52,6 +52,7 @@ pytest.register_assert_rewrite(
             "due_work",
             "retention",
             "likeness",
+            "formation_failures",
         )
     )
 )
@@ -74,6 +75,7 @@ from keepwell.testing.conformance.fact_sources import SourcesConformance  # noqa
 from keepwell.testing.conformance.facts import FactsConformance  # noqa: E402
 from keepwell.testing.conformance.forgetting import ForgettingConformance  # noqa: E402
 from keepwell.testing.conformance.formation import FormationConformance  # noqa: E402
+from keepwell.testing.conformance.formation_failures import FormationFailuresConformance  # noqa: E402
 from keepwell.testing.conformance.idempotency import IdempotencyConformance  # noqa: E402
 from keepwell.testing.conformance.likeness import LikenessConformance  # noqa: E402
 from keepwell.testing.conformance.messages import MessagesConformance  # noqa: E402
@@ -100,6 +102,7 @@ __all__ = [
     "FactsConformance",
     "ForgettingConformance",
     "FormationConformance",
+    "FormationFailuresConformance",
     "HistoryConformance",
     "IdempotencyConformance",
     "LikenessConformance",

@@ -58,6 +58,7 @@ Capability = Literal[
     "fact_loading",
     "fact_races",
     "formation",
+    "formation_failures",
     "due_work",
     "retention",
     "likeness",

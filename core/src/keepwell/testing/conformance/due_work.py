@@ -93,11 +93,12 @@ class DueWorkConformance(StoreConformance):
 
     def test_hidden(self, record: Record, other: Record) -> None:
         """What was taken is hidden for a time; who does not finish it sees it again."""
-        record.write(PutDue((DISTIL,)))
-        assert taken(record, lease=dt.timedelta(milliseconds=60)) == [("distil", ADA, "")]
-        assert taken(other) == []
+        record.write(PutDue((DISTIL, RETAIN)))
+        assert taken(record, "distil", lease=HOUR) == [("distil", ADA, "")]
+        assert taken(other, "distil") == []
+        assert taken(record, "retain", lease=dt.timedelta(milliseconds=60)) == [("retain", ADA, "")]
         time.sleep(0.1)
-        assert other.write(TakeDue(("distil",), NOW)) == (DueItem("distil", ADA, attempts=2),)
+        assert other.write(TakeDue(("retain",), NOW)) == (DueItem("retain", ADA, attempts=2),)
 
     def test_finished(self, record: Record) -> None:
         """What is finished is gone, whatever its attempts; what is not there does no harm."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from functools import partial
 from typing import ClassVar
 
@@ -38,6 +39,8 @@ from keepwell.testing.conformance.mirror import Mirror
 from keepwell.testing.conformance.races import SENDERS, answers, at_once, by_each
 
 EACH = 6
+PATIENCE = 30.0
+"""Seconds in which some workers must have done some work."""
 
 
 class FactRacesConformance(StoreConformance):
@@ -215,17 +218,15 @@ class FactRacesConformance(StoreConformance):
             tell(record, *(f"{number}.{count}" for count in range(EACH)), thread=f"t{number}")
 
         def work(_: int, sender: Record) -> int:
-            done = 0
-            for _ in range(200):
+            done, patience = 0, time.monotonic() + PATIENCE
+            while sender.read(ReadFormation()).due_threads and time.monotonic() < patience:
                 taken = sender.write(ClaimThread(LEASE))
                 if taken is None:
-                    if sender.read(ReadFormation()).due_threads == 0:
-                        return done
+                    time.sleep(0.01)  # somebody else has this owner
                     continue
                 got = unformed(sender, taken, limit=4)
                 edits = [add(message.text, sources=resting(key)) for key, message in got.messages]
-                last = got.messages[-1][1].seq or 0
-                apply(sender, *edits, formed=Formed(taken, last))
+                apply(sender, *edits, formed=Formed(taken, got.messages[-1][1].seq or 0))
                 done += len(edits)
             return done
 

@@ -231,8 +231,7 @@ class SourcesConformance(StoreConformance):
         tea = remember(record, "Ada drinks tea")
         habit = remember(record, "Ada drinks something hot", sources=formed_from(tea))
         new = (Source(fact=tea.id, version=2),)
-        apply(record, update(tea, "Ada drinks cola"))
-        apply(record, update(habit, "Ada drinks something cold", sources=new))
+        apply(record, update(tea, "Ada drinks cola"), update(habit, "Ada drinks something cold", sources=new))
         now = fact_of(record, habit.id)
         assert (now.text, now.reopened) == ("Ada drinks something cold", False)
 

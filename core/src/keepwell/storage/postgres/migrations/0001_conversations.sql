@@ -24,9 +24,11 @@ create table {schema}.thread (
     form_error text,
     policy json not null default '{{}}',
     retention double precision,
+    oldest timestamptz not null default '-infinity',
     unique (tenant, user_id, agent_id, run_id, id)
 ) with (fillfactor = 80);
 create index thread_due on {schema}.thread (tenant, due_from, key) where due_from is not null;
+create index thread_retention on {schema}.thread (tenant) where retention is not null;
 
 create table {schema}.message (
     key bigint generated always as identity unique,

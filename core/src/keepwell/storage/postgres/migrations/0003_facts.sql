@@ -22,14 +22,12 @@ create table {schema}.fact (
     reopened boolean not null default false,
     terms text not null,
     signals text not null,
-    written_by xid8 not null default pg_current_xact_id(),
     unique (id, version, tenant)
 );
 create unique index fact_standing_key on {schema}.fact (tenant, user_id, agent_id, run_id, fact_key)
     where retired_at is null and fact_key <> '';
 create unique index fact_standing on {schema}.fact (tenant, user_id, agent_id, run_id, fingerprint)
     where retired_at is null;
-create index fact_written on {schema}.fact (user_id, tenant, written_by);
 create index fact_recorded on {schema}.fact (user_id, tenant, recorded_at, key);
 create index fact_expires on {schema}.fact (expires_at) where expires_at is not null;
 

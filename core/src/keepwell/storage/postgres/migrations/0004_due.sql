@@ -15,6 +15,7 @@ create table {schema}.owner (
     length bigint not null default 0,
     primary key (tenant, user_id, agent_id, run_id)
 ) with (fillfactor = 80);
+create index owner_retention on {schema}.owner (tenant) where retention is not null;
 
 create table {schema}.due (
     tenant text collate "C" not null,

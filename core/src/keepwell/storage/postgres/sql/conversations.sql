@@ -7,12 +7,12 @@ with batch as materialized (
     )
 ), thread as (
     insert into {schema}.thread as t
-        (tenant, user_id, agent_id, run_id, id, last_seq, messages, length, formed_to, due_at, due_from)
+        (tenant, user_id, agent_id, run_id, id, last_seq, messages, length, formed_to, due_at, due_from, oldest)
     select %(tenant)s, %(user_id)s, %(agent_id)s, %(run_id)s, %(thread)s,
         %(count)s::bigint, %(count)s::bigint, %(length)s::bigint,
         case when %(pause)s::float8 is null then %(count)s::bigint else 0 end,
         statement_timestamp() + %(pause)s::float8 * interval '1 s',
-        statement_timestamp() + %(pause)s::float8 * interval '1 s'
+        statement_timestamp() + %(pause)s::float8 * interval '1 s', %(oldest)s
     where @gate
     on conflict (tenant, user_id, agent_id, run_id, id) do update set
         last_seq = t.last_seq + excluded.last_seq,
@@ -36,6 +36,7 @@ with batch as materialized (
                 then least(t.due_from, statement_timestamp())
             else least(t.due_from, excluded.due_at)
         end,
+        oldest = least(t.oldest, excluded.oldest),
         updated_at = clock_timestamp()
     returning t.key, t.last_seq - %(count)s::bigint as base
 ), message as (
@@ -53,11 +54,11 @@ select t.key, m.seq, m.key, m.written_by::text from thread t cross join message 
 -- Put one message at the end of a thread, made where it is missing; what append does, with less to take apart.
 with thread as (
     insert into {schema}.thread as t
-        (tenant, user_id, agent_id, run_id, id, last_seq, messages, length, formed_to, due_at, due_from)
+        (tenant, user_id, agent_id, run_id, id, last_seq, messages, length, formed_to, due_at, due_from, oldest)
     select %(tenant)s, %(user_id)s, %(agent_id)s, %(run_id)s, %(thread)s, 1, 1, %(length)s::bigint,
         case when %(pause)s::float8 is null then 1 else 0 end,
         statement_timestamp() + %(pause)s::float8 * interval '1 s',
-        statement_timestamp() + %(pause)s::float8 * interval '1 s'
+        statement_timestamp() + %(pause)s::float8 * interval '1 s', %(created_at)s
     where @gate
     on conflict (tenant, user_id, agent_id, run_id, id) do update set
         last_seq = t.last_seq + 1,
@@ -81,6 +82,7 @@ with thread as (
                 then least(t.due_from, statement_timestamp())
             else least(t.due_from, excluded.due_at)
         end,
+        oldest = least(t.oldest, excluded.oldest),
         updated_at = clock_timestamp()
     returning t.key, t.last_seq
 )
@@ -172,6 +174,7 @@ with message as (
 )
 update {schema}.thread t set
     length = t.length + %(length)s::bigint, updated_at = clock_timestamp(),
+    oldest = least(t.oldest, %(created_at)s),
     due_at = case when m.form_again then least(t.due_at, statement_timestamp()) else t.due_at end,
     due_from = case when m.form_again then least(t.due_from, clock_timestamp()) else t.due_from end
 from message m where @wall(t) and t.key = m.thread

@@ -38,7 +38,7 @@ join {schema}.fact f on f.id = w.id and f.version = w.version where @reached(f) 
 -- Retire standing versions, whose postings, vectors and due work go, and give their number. What the other tables are
 -- compared with is made in the first part: where a policy holds, no index serves a comparison with `-key`.
 with ended as (
-    update {schema}.fact f set retired_at = e.at, written_by = pg_current_xact_id()
+    update {schema}.fact f set retired_at = e.at
     from unnest(%(keys)s::bigint[], %(ends)s::timestamptz[]) as e (key, at)
     where @reached(f) and f.key = e.key and f.retired_at is null
     returning -f.key as message, f.id::text as item, f.user_id, f.agent_id, f.run_id, f.terms
@@ -52,6 +52,9 @@ with ended as (
     delete from {schema}.posting p where @reached(p) and p.ctid = any(array(select d.ctid from posted d))
 ), vector as (
     delete from {schema}.vector v using ended e where @reached(v) and v.message = e.message
+), removal as (
+    insert into {schema}.removal (tenant, user_id, agent_id, run_id, message)
+    select %(tenant)s, e.user_id, e.agent_id, e.run_id, e.message from ended e
 ), due as (
     delete from {schema}.due d using ended e cross join (values ('embed'), ('reform')) as k (kind)
     where @wall(d) and d.kind = k.kind and d.user_id = e.user_id and d.agent_id = e.agent_id and d.run_id = e.run_id
@@ -83,6 +86,9 @@ with made as materialized (
         m.retired_at, m.expires_at, m.reopened, m.terms, m.signals
     from made m where @gate order by m.n
     returning key, id, version
+), removal as (
+    insert into {schema}.removal (tenant, user_id, agent_id, run_id, message)
+    select %(tenant)s, %(user_id)s, %(agent_id)s, %(run_id)s, -f.key from fact f
 ), standing as (
     select f.key, m.n, m.id, m.terms, m.reopened from fact f join made m using (id, version) where m.retired_at is null
 ), source as (
@@ -196,11 +202,18 @@ join {schema}.fact f on f.key = n.key
 where @reached(f) order by f.key for update of f
 
 -- name: reopen
--- Mark standing facts as resting on something that has changed; to form them anew is due.
+-- Mark standing facts as resting on something that has changed; to form them anew is due. Their vectors are written anew
+-- because a reader drops those of each row that it reads again.
 with opened as (
-    update {schema}.fact f set reopened = true, written_by = pg_current_xact_id()
+    update {schema}.fact f set reopened = true
     where @reached(f) and f.key = any(%(keys)s) and f.retired_at is null
-    returning f.user_id, f.agent_id, f.run_id, f.id
+    returning -f.key as message, f.user_id, f.agent_id, f.run_id, f.id
+), vector as (
+    update {schema}.vector v set written_by = pg_current_xact_id()
+    from opened o where @reached(v) and v.message = o.message
+), removal as (
+    insert into {schema}.removal (tenant, user_id, agent_id, run_id, message)
+    select %(tenant)s, o.user_id, o.agent_id, o.run_id, o.message from opened o
 )
 insert into {schema}.due (tenant, kind, user_id, agent_id, run_id, item)
 select %(tenant)s, 'reform', o.user_id, o.agent_id, o.run_id, o.id::text from opened o

@@ -176,44 +176,64 @@ with recursive thread as (
         select s.fact from {schema}.source s where @reached(s) and s.source_fact = g.id and s.version > 0 offset 0
     ) s
 ), fact as (
-    select f.key, f.id, f.terms, f.user_id, f.retired_at from gone g join {schema}.fact f on f.id = g.id where @reached(f)
-), item as (
-    select m.key, m.terms, m.user_id from message m
-    union all
-    select -f.key, f.terms, f.user_id from fact f
+    select f.id, -f.key as key, f.id::text as item, f.terms, f.user_id, f.agent_id, f.run_id, (@scope(f)) as mine
+    from gone g cross join lateral (select f.* from {schema}.fact f where @reached(f) and f.id = g.id offset 0) f
 ), whole as (
     select %(thread)s::uuid is null and %(message)s::text is null and %(fact)s::uuid is null as whole
+), item as (
+    select m.key, m.terms, m.user_id from message m cross join whole w where not w.whole
+    union all
+    select f.key, f.terms, f.user_id from fact f cross join whole w where not (w.whole and f.mine)
 )
 select
     (select count(*) from thread where %(message)s::text is null),
     (select count(*) from message),
     (select count(*) from {schema}.version v
         where @scope(v) and (w.whole or (v.thread, v.seq) in (select m.thread, m.seq from message m))),
-    (select count(*) from (select * from item i where not w.whole) i
+    (select count(*) from item i
         cross join lateral (select distinct u.term from string_to_table(i.terms, ' ') as u (term)) u
         cross join lateral (
             select 1 from {schema}.posting p
             where @wall(p) and p.user_id = i.user_id and p.term = u.term and p.message = i.key offset 0
-        ) p),
-    (select count(*) from {schema}.posting p where @scope(p) and w.whole),
+        ) p) + (select count(*) from {schema}.posting p where @scope(p) and w.whole),
     (select count(*) from {schema}.vector v where @scope(v) and w.whole)
-        + (select count(*) from {schema}.vector v
-            where @reached(v) and not w.whole and v.message = any(array(select i.key from item i))),
+        + (select count(*) from {schema}.vector v where @reached(v) and v.message = any(array(select i.key from item i))),
     (select count(*) from {schema}.request r
         where @scope(r) and (w.whole or %(message)s::text is null and r.answer ->> 'thread' = %(thread)s::text)),
     (select count(distinct f.id) from fact f), (select count(*) from fact),
     (select count(*) from {schema}.change c where @scope(c) and w.whole)
         + (select count(*) from {schema}.change c
-            where @reached(c) and not w.whole and (c.fact = any(array(select g.id from gone g)) or c.id = any(array(
-                select s.fact from {schema}.source s
-                where @reached(s) and s.version = 0 and (
-                    s.message = any(array(select m.key from message m))
-                    or s.source_fact = any(array(select g.id from gone g))
-                )
-            )))),
-    (select count(*) from {schema}.source s where @reached(s) and s.version > 0 and s.fact = any(array(select g.id from gone g))),
+            where @reached(c) and not (w.whole and (@scope(c))) and c.number = any(array(
+                select c.number from gone g cross join lateral (
+                    select c.number from {schema}.change c where @reached(c) and c.fact = g.id offset 0
+                ) c
+                union
+                select c.number from (
+                    select s.fact from message m cross join lateral (
+                        select s.fact from {schema}.source s
+                        where @reached(s) and s.message = m.key and s.version = 0 offset 0
+                    ) s
+                    union
+                    select s.fact from gone g cross join lateral (
+                        select s.fact from {schema}.source s
+                        where @reached(s) and s.source_fact = g.id and s.version = 0 offset 0
+                    ) s
+                ) n cross join lateral (
+                    select c.number from {schema}.change c where @reached(c) and c.id = n.fact offset 0
+                ) c
+            ))),
+    (select count(*) from gone g cross join lateral (
+        select 1 from {schema}.source s where @reached(s) and s.fact = g.id and s.version > 0 offset 0
+    ) s),
     (select count(*) from {schema}.rejection r where @scope(r) and w.whole and (%(across)s or not r.across_users)),
-    (select count(*) from {schema}.due d
-        where @scope(d) and (w.whole or d.item = any(array(select g.id::text from gone g)))),
+    (select count(*) from {schema}.due d where @scope(d) and w.whole) + (
+        select count(*)
+        from (select distinct f.item, f.user_id, f.agent_id, f.run_id from fact f where not (w.whole and f.mine)) f
+        cross join (values ('embed'), ('reform')) as k (kind) cross join lateral (
+            select 1 from {schema}.due d
+            where @wall(d) and d.kind = k.kind and d.user_id = f.user_id and d.agent_id = f.agent_id
+                and d.run_id = f.run_id and d.item = f.item offset 0
+        ) d
+    ),
     (select count(*) from {schema}.model_call c where @scope(c) and w.whole)
 from whole w

@@ -274,11 +274,11 @@ order by m.parked_at desc, m.key desc limit %(limit)s
 -- name: hold_failing
 -- Hold a scope's threads that have parked messages, or wait after a failure.
 select t.key from {schema}.thread t
-where @within(t) and t.key in (
+where @within(t) and t.key = any(array(
     select m.thread from {schema}.message m where @within(m) and m.parked is not null
     union
     select f.key from {schema}.thread f where @within(f) and f.due_from is not null and f.form_attempts > 0
-)
+))
 order by t.key for update
 
 -- name: retry
@@ -411,23 +411,45 @@ where @reached(f) and f.expires_at <= statement_timestamp() and not exists (
 )
 order by f.expires_at limit %(limit)s
 
+-- name: expired_threads
+-- Give threads that may have messages past their retention in days: the thread's, else its owner's, else the store's.
+select e.key, e.user_id, e.agent_id, e.run_id, e.days from (
+    select t.key, t.user_id, t.agent_id, t.run_id, t.retention as days, t.oldest
+    from {schema}.thread t where @wall(t) and t.retention is not null
+    union all
+    select t.key, t.user_id, t.agent_id, t.run_id, o.retention, t.oldest
+    from {schema}.owner o join {schema}.thread t
+        on t.user_id = o.user_id and t.agent_id = o.agent_id and t.run_id = o.run_id
+    where @wall(o) and @wall(t) and o.retention is not null and t.retention is null
+    union all
+    select t.key, t.user_id, t.agent_id, t.run_id, %(days)s::float8, t.oldest
+    from {schema}.thread t
+    where %(days)s::float8 is not null and @wall(t) and t.retention is null
+        and t.oldest < statement_timestamp() - %(days)s::float8 * interval '1 day' and not exists (
+            select 1 from {schema}.owner o
+            where @wall(o) and o.user_id = t.user_id and o.agent_id = t.agent_id and o.run_id = t.run_id
+                and o.retention is not null
+        )
+) e
+where e.oldest < statement_timestamp() - e.days * interval '1 day'
+order by e.oldest, e.key limit %(limit)s
+
 -- name: expired_messages
--- Give messages past the retention of their thread, owner or store, oldest first, with their threads and owners.
-select m.key, t.key, t.user_id, t.agent_id, t.run_id
-from (
-    select t.*, coalesce(t.retention, (
-        select o.retention from {schema}.owner o
-        where @wall(o) and o.user_id = t.user_id and o.agent_id = t.agent_id and o.run_id = t.run_id
-    ), %(days)s) as days
-    from {schema}.thread t where @wall(t)
-) t
+-- Give messages of threads that are so many days old, oldest first.
+select m.key from unnest(%(threads)s::uuid[], %(ages)s::float8[]) as w (thread, days)
 cross join lateral (
     select m.key, m.created_at from {schema}.message m
-    where @reached(m) and m.thread = t.key and m.created_at < statement_timestamp() - t.days * interval '1 day'
+    where @reached(m) and m.thread = w.thread and m.created_at < statement_timestamp() - w.days * interval '1 day'
     order by m.created_at limit %(limit)s
 ) m
-where t.days is not null
 order by m.created_at, m.key limit %(limit)s
+
+-- name: note_oldest
+-- Note since when threads have messages. They must be held by an earlier statement.
+update {schema}.thread t set oldest = coalesce(
+    (select min(m.created_at) from {schema}.message m where @reached(m) and m.thread = t.key), 'infinity'
+)
+where @reached(t) and t.key = any(%(threads)s)
 
 -- name: hold_threads
 -- Hold threads by key.

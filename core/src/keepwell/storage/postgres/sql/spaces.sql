@@ -40,7 +40,7 @@ with item as materialized (
     from embedded e join {schema}.space s on s.key = %(space)s
     where @wall(s)
     on conflict (message, space, chunk) do update set
-        embedding = excluded.embedding, written_by = pg_current_xact_id()
+        embedding = excluded.embedding, written_by = pg_current_xact_id(), indexed = false
     returning 1
 ), advanced as (
     update {schema}.thread t set space = %(space)s, embedded_to = d.last

@@ -111,7 +111,7 @@ with moved as (
 ), vector as (
     update {schema}.vector v set
         user_id = %(to_user_id)s, agent_id = %(to_agent_id)s, run_id = %(to_run_id)s,
-        written_by = pg_current_xact_id()
+        written_by = pg_current_xact_id(), indexed = false
     from moved m where @wall(v) and v.message = m.key
 ), removal as (
     insert into {schema}.removal (tenant, user_id, agent_id, run_id, message)
@@ -145,8 +145,7 @@ where @reached(f) and f.id = any(%(facts)s) and f.retired_at is null and exists 
 -- Give facts in all their versions and all that hangs on them to another owner, and mark them as gone from the old one.
 with moved as (
     update {schema}.fact f set
-        user_id = %(to_user_id)s, agent_id = %(to_agent_id)s, run_id = %(to_run_id)s,
-        written_by = pg_current_xact_id()
+        user_id = %(to_user_id)s, agent_id = %(to_agent_id)s, run_id = %(to_run_id)s
     where @reached(f) and f.id = any(%(facts)s)
     returning -f.key as message, f.id::text as item, f.terms, f.retired_at
 ), source as (
@@ -172,11 +171,13 @@ with moved as (
 ), vector as (
     update {schema}.vector v set
         user_id = %(to_user_id)s, agent_id = %(to_agent_id)s, run_id = %(to_run_id)s,
-        written_by = pg_current_xact_id()
+        written_by = pg_current_xact_id(), indexed = false
     from moved m where @reached(v) and v.message = m.message
 ), removal as (
     insert into {schema}.removal (tenant, user_id, agent_id, run_id, message)
     select %(tenant)s, %(user_id)s, %(agent_id)s, %(run_id)s, m.message from moved m
+    union all
+    select %(tenant)s, %(to_user_id)s, %(to_agent_id)s, %(to_run_id)s, m.message from moved m
 ), due as (
     update {schema}.due d set user_id = %(to_user_id)s, agent_id = %(to_agent_id)s, run_id = %(to_run_id)s
     from (select distinct m.item from moved m) m cross join (values ('embed'), ('reform')) as k (kind)

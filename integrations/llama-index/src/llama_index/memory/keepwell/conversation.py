@@ -98,6 +98,7 @@ class Conversation:
             StoreError: the store fails; the conversation is as it was before.
             Conflict: others write to it without a pause; it is as they left it.
         """
+        yield from self._write_held()
         for _ in range(_TRIES):
             known: Thread | None = yield call(self.thread.info)
             hidden = Hidden.of(known)
@@ -121,6 +122,8 @@ class Conversation:
             StoreError: the store fails; the conversation is as it was before.
             Conflict: others write to it without a pause; it is as they left it.
         """
+        if on_reset == "hide":
+            yield from self._write_held()
         for _ in range(_TRIES):
             known: Thread | None = yield call(self.thread.info)
             if known is None:
@@ -167,6 +170,11 @@ class Conversation:
         known = {message.id for message in stored} if held else set()
         return [*stored, *(message for message in held if message.id not in known)]
 
+    def _write_held(self) -> Script[None]:
+        """Try to write what waits, which belongs to the history that is about to be hidden."""
+        if self.memory.holding.messages(self.thread):
+            yield call(self.memory.holding.append, self.thread, ())
+
     def _append(self, messages: Sequence[Message]) -> Script[Sequence[Message]]:
         if not messages:
             return []
@@ -195,6 +203,8 @@ class Conversation:
             return
         try:
             yield beside(self._note_pinned, idents)
+        except errors.NotFound as error:
+            _log.debug("the conversation was forgotten by somebody else meanwhile: %s", error)
         except FAILURES as error:
             self.survive(error, "an instruction may get out of sight when the conversation is long")
 
@@ -207,13 +217,17 @@ class Conversation:
 
     def _begin_epoch(self, known: Thread | None, hidden: Hidden, new: Sequence[Message]) -> bool:
         """Hide messages and put new ones at the end; False where the thread is not as it was known any more."""
-        with self.memory.transaction() as connection:
-            if known is not None:
-                now = self.thread.update(connection=connection)  # takes the thread's lock
-                if _counts(now) != _counts(known):
-                    return False
-                self.thread.update(metadata=hidden.note(), connection=connection)
-            self.thread.append(*new, connection=connection)
+        try:
+            with self.memory.transaction() as connection:
+                if known is not None:
+                    now = self.thread.update(connection=connection)  # takes the thread's lock
+                    if _counts(now) != _counts(known):
+                        return False
+                    self.thread.update(metadata=hidden.note(), connection=connection)
+                self.thread.append(*new, connection=connection)
+        except errors.NotFound:
+            _log.debug("the conversation was forgotten by somebody else meanwhile")
+            return False
         self._dropped()
         return True
 

@@ -28,6 +28,8 @@ _FARTHEST = 2_000
 """So many messages are looked through for the person's message that a very long turn began with."""
 _MAX_AGE = 30.0
 """Seconds. An edit by somebody else in the very instant of an own write is the one change that counts do not show."""
+_LEAST = 4_000
+"""Tokens. A window of a smaller limit is kept as if it had this one: a page of short messages has more."""
 _MAX_BYTES = 4_000_000
 """A window with more media than this is not kept."""
 _PLAIN = (TextPart, ReasoningPart, ToolCallPart)
@@ -99,7 +101,7 @@ class Window:
 
     def kept(self, tokens: int) -> Window | None:
         """Give the window if it is worth keeping; None where it has grown too large."""
-        if sum(entry.tokens for entry in self.entries) > 3 * tokens:
+        if sum(entry.tokens for entry in self.entries) > 3 * max(tokens, _LEAST):
             return None
         media = [part.data for e in self.entries for part in e.message.parts if isinstance(part, MediaPart)]
         return None if sum(len(data) for data in media if data is not None) > _MAX_BYTES else self
