@@ -149,6 +149,8 @@ def test_the_gate_comes_first(name: str, dsn: str, neighbours: dict[str, Keys]) 
         assert not any("set_config" in str(node.get("Filter", "")) for node, _ in nodes(plan))
 
 
+# The pool's own threads draw random waits meanwhile, which Hypothesis takes for the test's doing.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 def test_leaks(proof: bool, dsn: str) -> None:
     """Whatever ids, filters and scopes are used, every public read path gives what the scope covers and no more."""
 

@@ -168,7 +168,8 @@ def _touched(wanted: Sequence[Undoing], ground: Ground) -> tuple[set[UUID], list
     """
     moving = {one.fact for one in wanted if one.differs}
     at_hand = {one.fact for one in wanted if one.before is not None}
-    whole = [fact for fact in ground.resting if _is_whole(fact, wanted, ground)]
+    # What stands without doubt goes on doing so: by what it rests on, or by the word of who restored it.
+    whole = [fact for fact in ground.resting if not fact.reopened or _is_whole(fact, wanted, ground)]
     again: dict[UUID, Fact] = {}
     while True:
         new = moving | set(again)

@@ -384,7 +384,9 @@ class ScopedThread:
         from keepwell.recall.signals import signals  # noqa: PLC0415 - as above
 
         text = message.text
-        replaced = yield base.ReplaceMessage(self.owner, self.id, message, analyse(text), signals(text))
+        replaced = yield base.ReplaceMessage(
+            self.owner, self.id, message, analyse(text), signals(text), self._engine.habits.forming
+        )
         if not joined:
             self._engine.after_append(replaced)
         return replaced.messages[0]  # type: ignore[no-any-return]  # a script is sent untyped answers

@@ -90,6 +90,7 @@ class ReplaceMessage(Write[Appended]):
     message: Message
     terms: str
     signals: str = ""
+    forming: Forming = Forming()
 
 
 @dataclass(frozen=True, slots=True)

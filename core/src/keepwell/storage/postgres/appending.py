@@ -67,7 +67,7 @@ def replace(walls: Walls, change: ReplaceMessage) -> Plan[Appended]:
     seq, key, digest = known[new.message.id]
     if digest == new.digest:
         return Appended(rows[0][1], (_placed(new.message, seq),), {})
-    version = yield from _rewrite(walls, key, new, again=True)
+    version = yield from _rewrite(walls, key, new, again=change.forming.pause is not None)
     return Appended(rows[0][1], (_placed(new.message, seq),), {key: _placed(new.message, seq)}, version)
 
 

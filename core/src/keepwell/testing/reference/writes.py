@@ -117,7 +117,10 @@ def replace_message(tables: Tables, change: ReplaceMessage) -> Appended:
         raise MessageNotFound(f"there is no message {change.message.id!r} in this thread")
     signals = (change.signals,)
     return append(
-        tables, AppendMessages(change.owner, change.thread, (change.message,), (change.terms,), signals=signals)
+        tables,
+        AppendMessages(
+            change.owner, change.thread, (change.message,), (change.terms,), signals=signals, forming=change.forming
+        ),
     )
 
 
