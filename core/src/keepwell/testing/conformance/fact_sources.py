@@ -254,6 +254,14 @@ class SourcesConformance(StoreConformance):
             assert after(change) == now
             apply(record, retract(now))
 
+    def test_work_on_a_version_goes_with_it(self, record: Record) -> None:
+        """When a re-opened version ends, by whatever change, it is not to be looked at any more."""
+        tea = remember(record, "Ada drinks tea")
+        one, two = (remember(record, text, sources=formed_from(tea)) for text in ("one", "two"))
+        apply(record, update(tea, "Ada drinks coffee"))
+        apply(record, update(one, "one again"), retract(two))
+        assert reforming(record) == set()
+
     def test_reform_is_finished(self, record: Record) -> None:
         """Work on a re-opened fact is taken off with the edits that do it."""
         tea = remember(record, "Ada drinks tea")

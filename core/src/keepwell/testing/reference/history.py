@@ -79,7 +79,7 @@ def _keep(tables: Tables, ident: UUID, new: list[Kept]) -> None:
     versions = sorted((kept for (of, _), kept in tables.facts.items() if of == ident), key=lambda one: one.fact.version)
     for older, later in pairwise(versions):
         if older.fact.stands:
-            tables.keep_fact(older.ended(later.fact.recorded_at))
+            tables.end_fact(older, later.fact.recorded_at)
     last = versions[-1]
     if last.fact.stands and any(one is last for one in new):
         tables.put_off(DueItem("embed", last.fact.owner, str(ident)), now())

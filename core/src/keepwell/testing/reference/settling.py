@@ -124,7 +124,7 @@ def missing(tables: Tables, sources: Iterable[Source]) -> NotFound | None:
 def _write(tables: Tables, asked: ApplyEdits, settled: Settled) -> None:
     change = settled.change
     if change.kind != "NONE" and change.before is not None:
-        tables.keep_fact(tables.facts[change.fact, change.before.version].ended(change.at))
+        tables.end_fact(tables.facts[change.fact, change.before.version], change.at)
     if settled.draft is not None and change.after is not None:
         _begin(tables, asked, settled.draft, change.after)
     elif settled.also and change.after is not None:
@@ -220,6 +220,6 @@ def _retract(tables: Tables, one: Kept, cause: Change) -> Change:
     change = Change(
         uuid4(), "DELETE", fact.id, fact.owner, fact, None, NOTHING_STANDS, cause.at, CASCADE, cause.batch, cause.id
     )
-    tables.keep_fact(one.ended(cause.at))
+    tables.end_fact(one, cause.at)
     tables.changes[change.id] = Event.of(change, next(tables.numbers))
     return change

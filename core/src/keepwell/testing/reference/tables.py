@@ -293,6 +293,12 @@ class Tables:
         """Put a version in its place."""
         self.facts[kept.fact.id, kept.fact.version] = kept
 
+    def end_fact(self, kept: Kept, at: dt.datetime) -> None:
+        """Let a version be past; work on it goes with it."""
+        self.keep_fact(kept.ended(at))
+        for kind in ("embed", "reform"):
+            self.waiting.pop((kind, kept.fact.owner, str(kept.fact.id)), None)
+
     def put_off(self, item: DueItem, at: dt.datetime) -> None:
         """Note work; what is noted already keeps the earlier time."""
         name = (item.kind, item.owner, item.item)

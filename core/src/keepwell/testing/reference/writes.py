@@ -111,17 +111,16 @@ def _version(there: Entry, new: Entry, *, formed: int) -> Entry:
 
 
 def replace_message(tables: Tables, change: ReplaceMessage) -> Appended:
-    """Replace one message in its place."""
+    """Replace one message in its place; where it was formed its thread is due at once."""
     talk = tables.find(change.owner, change.thread)
     if change.message.id not in talk.entries:
         raise MessageNotFound(f"there is no message {change.message.id!r} in this thread")
-    signals = (change.signals,)
-    return append(
-        tables,
-        AppendMessages(
-            change.owner, change.thread, (change.message,), (change.terms,), signals=signals, forming=change.forming
-        ),
-    )
+    said = (change.message,), (change.terms,), None, (change.signals,)
+    done = append(tables, AppendMessages(change.owner, change.thread, *said, Forming(pause=None)))
+    talk = tables.find(change.owner, change.thread)
+    if talk.entries[change.message.id].again:
+        tables.keep(talk.due(now()))
+    return done
 
 
 def create(tables: Tables, change: CreateThread) -> Thread:
