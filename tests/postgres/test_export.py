@@ -147,9 +147,8 @@ def test_what_was_imported_is_recalled(memory: Memory, other: Memory) -> None:
     there = other.scope(user_id="ada")
     there.import_(io.StringIO(exported(furnish(memory))))
     assert {found.kind for found in there.recall("Ada lives in Lisbon by the sea")} == {"fact", "message"}
-    other.drain()
-    (best, *_) = there.recall("Ada lives in Lisbon", kinds=("fact",))
-    assert best.evidence["vector"].score > 0
+    assert other.drain().embedded == len(there.facts())
+    assert "Ada lives in Lisbon" in [one.text for one in there.recall("Ada lives in Lisbon", kinds=("fact",))]
 
 
 def test_a_file_is_whole_and_private(memory: Memory, other: Memory, tmp_path: Path) -> None:

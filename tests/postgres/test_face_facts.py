@@ -385,8 +385,9 @@ def test_facts_without_vectors_are_found_by_words_and_get_them_later(
     assert len(without.recall("cello")) == 1
     whole = open_memory(tenant=tenant, embedder=HashEmbedder())
     assert whole.drain().embedded == 1
+    assert whole.status().record.vectors == 1
     (found,) = whole.scope(user_id="ada").recall("cello")
-    assert found.evidence["vector"].score > 0
+    assert "vector" in found.evidence
 
 
 def test_context_puts_facts_first_with_their_dates(ada: ScopedMemory) -> None:

@@ -68,7 +68,8 @@ def take(view: ScopedMemory, step: tuple[str, str, int, str]) -> None:
         case "from" if one is not None:
             grounds = [one, *known[number % 3 :][:1]]
             by = writer if all(writer.scope.covers(ground.owner) for ground in grounds) else view
-            by.remember(f"From {one.text} follows {word}", sources=grounds)
+            # It says what it is from, so that no two facts can come to rest on each other.
+            by.remember(f"From {' and '.join(ground.text for ground in grounds)} follows {word}", sources=grounds)
         case "correct" if one is not None:
             view.correct(one, text, kind=word)
         case "retract" if one is not None:

@@ -121,6 +121,7 @@ print(json.dumps([ends, said]))
 """
 
 
+@pytest.mark.timeout(300)
 def test_a_turn_that_was_killed_is_gone_on_with(dsn: str, tmp_path: Path, proof: bool) -> None:
     """Killed at any call to the store, the model or a tool: the whole turn is stored once and in order."""
     program = tmp_path / "resume.py"
@@ -129,7 +130,7 @@ def test_a_turn_that_was_killed_is_gone_on_with(dsn: str, tmp_path: Path, proof:
         folder = tmp_path / side
         folder.mkdir()
         command = [sys.executable, "-W", "ignore", str(program), dsn, str(folder), side]
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
         assert ran.returncode == 0, ran.stderr
         ends, said = json.loads(ran.stdout)
         assert len(ends) > 12

@@ -8,6 +8,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
 from llama_index.core.base.llms.types import MessageRole
 
 from keepwell import Memory
@@ -56,13 +57,14 @@ print(json.dumps([os.waitpid(child, 0)[1] for child in children]))
 """
 
 
+@pytest.mark.timeout(300)
 def test_eight_workers_on_one_session(dsn: str, tmp_path: Path) -> None:
     """Each worker's messages are there once and in its order, each batch in one piece, and windows stay paired."""
     program = tmp_path / "workers.py"
     program.write_text(textwrap.dedent(PROGRAM))
     with Memory.open(dsn, embedder=None, tenant="workers") as memory:
         command = [sys.executable, "-W", "ignore", str(program), dsn, str(WORKERS), str(TURNS)]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=250, check=True)
         assert json.loads(ended.stdout) == [0] * WORKERS, ended.stderr
         chat = KeepwellMemory.from_defaults(
             memory=memory, user_id="ada", session_id="s", token_limit=400, recall_limit=0

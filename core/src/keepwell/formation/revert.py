@@ -149,7 +149,9 @@ def plan(wanted: Sequence[Undoing], ground: Ground) -> tuple[Step, ...]:
     depth = _depths([*(one.before or one.now for one in wanted), *again], ground)
 
     def rests_on(fact: Fact) -> tuple[Source, ...]:
-        return tuple(_renewed(source, renewed) for source in ground.under(fact))
+        # Facts that rest on each other cannot both name what comes later: the one put back first names what was.
+        ahead = {ident: new for ident, new in renewed.items() if depth.get(ident, 0) < depth.get(fact.id, 0)}
+        return tuple(_renewed(source, ahead) for source in ground.under(fact))
 
     going = [(depth.get(one.fact, 0), one.owner, _delete(one)) for one in wanted if one.differs and one.before is None]
     coming = [

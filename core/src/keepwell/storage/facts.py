@@ -95,8 +95,9 @@ class ApplyEdits(Write[Changes]):
     model calls that led to it. Facts formed from a version that ends here are re-opened, or retracted where
     nothing they rest on stands any more (changes of actor ``cascade`` whose ``cause`` is the change), in any owner:
     those that name, when all edits are made, a version that does not stand any more. Re-opening is no change of
-    history; it leaves due work ``reform``, which goes when the version ends, as ``embed`` does. The answer has the changes of the cascade too, last. With ``done``, what is
-    made here is looked at in the same way: what it names may have ended while it was formed.
+    history; it leaves due work ``reform``, which goes when the version ends, as ``embed`` does. The answer has the
+    changes of the cascade too, last. With ``done``, what is made here is looked at in the same way: what it names may
+    have ended while it was formed.
 
     Every message and version that a draft names as a source must be there. Where one was forgotten meanwhile,
     nothing is written: LeaseLost with ``formed``, otherwise MessageNotFound or FactNotFound. An idempotency key

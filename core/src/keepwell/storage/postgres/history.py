@@ -56,7 +56,12 @@ def reading(walls: Walls, query: seam.ReadHistory) -> Plan[Changes]:
     after = _read_mark(query.after, oldest_first=query.oldest_first)
     at, number = after
     span = {"actor": query.actor, "since": query.since, "until": query.until}
-    narrow = {"fact": query.fact, "batch": query.batch, "cause": query.cause, "ids": None if query.ids is None else list(query.ids)}
+    narrow = {
+        "fact": query.fact,
+        "batch": query.batch,
+        "cause": query.cause,
+        "ids": None if query.ids is None else list(query.ids),
+    }
     if all(given is None for given in narrow.values()):
         name = "history_oldest" if query.oldest_first else "history_newest"
         rows = yield walls.scoped(name, query.scope, at=at, number=number, limit=query.limit + 1, **span)
