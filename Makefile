@@ -5,7 +5,7 @@ TESTS := $(RUN) -m pytest -n 2 --junitxml=build/tests.xml
 CODE := core integrations tests scripts demo $(wildcard benchmarks)
 PROJECTS := pyproject.toml core/pyproject.toml integrations/langchain/pyproject.toml integrations/llama-index/pyproject.toml
 
-.PHONY: help demo test check bench docs proof format lock clean
+.PHONY: help demo test check bench docs proof versions format lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -18,6 +18,9 @@ test: .venv/.ready ## run every test, the long proofs in their short form
 
 proof: .venv/.ready ## run every test, the proofs in their full length
 	$(TESTS) --proof
+
+versions: .venv/.ready ## run the doors' tests with the lowest and the newest frameworks (SETS="llama-index-0.13.6" for some)
+	$(RUN) -m scripts.versions $(SETS)
 
 check: .venv/.ready ## lint, formatting, types and the floors of the house
 	$(RUN) scripts/check.py $(CODE)

@@ -1,8 +1,9 @@
 """Learn the weights of the ranking from labelled conversations: ``python -m benchmarks.learn --help``.
 
-Listwise softmax: of the best rows by the cheap score and those that answer, the latter are to share the whole. First
-linear (L-BFGS), then with a few tanh units (Adam), from that. Figures are cross-validated by conversation: each is
-ranked by weights that never saw it. The features are those of the library, made by its own code.
+Listwise softmax: of the best rows by the cheap score and those that answer, the latter are to share the whole; a
+question with more of them counts more. First linear (L-BFGS), then with a few tanh units (Adam), from that. Figures
+are cross-validated by conversation: each is ranked by weights that never saw it. The features are those of the
+library, made by its own code.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import minimize  # type: ignore[import-untyped]  # it ships no types
 
 from benchmarks.conversations import UNANSWERABLE, Cached, Conversation, embedder_named, read
 from benchmarks.scores import by_category, show
@@ -168,12 +169,16 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Samples of one size: ``table`` (all rows, names), where they are, and what each row is to get."""
+    """Samples of one size: ``table`` (all rows, names), where they are, and what each row is to get.
+
+    ``weight`` is what the row's question counts: the root of how many rows answer it, over the mean of that.
+    """
 
     table: Table
     shape: tuple[int, int]
     places: Ints
     target: Table
+    weight: Table
 
     def softmax(self, sums: Table) -> Table:
         """Give each row's part of its question."""
@@ -196,7 +201,9 @@ def _batch(samples: Sequence[Sample], deviation: Table | None) -> tuple[_Batch, 
     table = np.concatenate([table for table, _ in kept])
     target = np.concatenate([answers / answers.sum() for _, answers in kept]).astype(np.float32)
     scale = table.std(axis=0) + np.float32(1e-6) if deviation is None else deviation
-    return _Batch(table / scale, (len(kept), width), places, target), scale
+    roots = np.sqrt([float(answers.sum()) for _, answers in kept])
+    weight = (roots / roots.mean())[places // width].astype(np.float32)
+    return _Batch((table / scale).astype(np.float32), (len(kept), width), places, target, weight), scale
 
 
 def learn(samples: Sequence[Sample], penalty: float, units: int) -> Learned:
@@ -210,10 +217,10 @@ def learn(samples: Sequence[Sample], penalty: float, units: int) -> Learned:
     near = _near(batch, linear)
     runs = [_with_units(near, linear, units, penalty, seed) for seed in range(SEEDS)]
     return Learned(
-        np.mean([run[0] for run in runs], axis=0) / scale,
-        np.concatenate([run[1] for run in runs], axis=1) / scale[:, None],
+        np.mean([run[0] for run in runs], axis=0, dtype=np.float32) / scale,
+        (np.concatenate([run[1] for run in runs], axis=1) / scale[:, None]).astype(np.float32),
         np.concatenate([run[2] for run in runs]),
-        np.concatenate([run[3] for run in runs]) / np.float32(SEEDS),
+        (np.concatenate([run[3] for run in runs]) / SEEDS).astype(np.float32),
     )
 
 
@@ -222,8 +229,8 @@ def _linear(batch: _Batch, penalty: float) -> Table:
 
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         parts = batch.softmax(batch.table @ weights.astype(np.float32))
-        told = -float(batch.target @ np.log(np.maximum(parts, 1e-30))) / count
-        slope = (parts - batch.target) @ batch.table / count
+        told = -float((batch.weight * batch.target) @ np.log(np.maximum(parts, 1e-30))) / count
+        slope = (batch.weight * (parts - batch.target)) @ batch.table / count
         return told + penalty * float(weights @ weights), slope + 2 * penalty * weights
 
     found = minimize(loss, np.zeros(batch.table.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 200})
@@ -238,7 +245,13 @@ def _near(batch: _Batch, linear: Table) -> _Batch:
     best = np.full(batch.shape[0], -np.inf, np.float32)
     np.maximum.at(best, question, sums)
     kept = (sums > best[question] - FAR) | (batch.target > 0)
-    return replace(batch, table=batch.table[kept], places=batch.places[kept], target=batch.target[kept])
+    return replace(
+        batch,
+        table=batch.table[kept],
+        places=batch.places[kept],
+        target=batch.target[kept],
+        weight=batch.weight[kept],
+    )
 
 
 def _with_units(batch: _Batch, linear: Table, units: int, penalty: float, seed: int) -> list[Table]:
@@ -266,7 +279,8 @@ def _with_units(batch: _Batch, linear: Table, units: int, penalty: float, seed: 
 def _slopes(batch: _Batch, table: Table, values: Sequence[Table]) -> list[Table]:
     linear, inner, bias, outer = values
     hidden = np.tanh(table @ inner + bias)
-    wrong = (batch.softmax(table @ linear + hidden @ outer) - batch.target) / np.float32(batch.shape[0])
+    parts = batch.softmax(table @ linear + hidden @ outer)
+    wrong = batch.weight * (parts - batch.target) / np.float32(batch.shape[0])
     back = wrong[:, None] * outer * (1 - hidden * hidden)
     return [table.T @ wrong, table.T @ back, back.sum(axis=0), hidden.T @ wrong]
 
@@ -274,7 +288,9 @@ def _slopes(batch: _Batch, table: Table, values: Sequence[Table]) -> list[Table]
 # --- judging
 
 
-def cross_validated(samples: Samples, conversations: int, penalty: float, units: int) -> tuple[Any, Table, Table]:
+def cross_validated(
+    samples: Samples, conversations: int, penalty: float, units: int
+) -> tuple[dict[str, list[str]], Table, NDArray[np.bool_]]:
     """Give rankings by weights that never saw the conversation, and sums of rows with whether they answer."""
     rankings: dict[str, list[str]] = {}
     sums: list[Table] = []

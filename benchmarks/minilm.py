@@ -65,7 +65,7 @@ class MiniLM:
     def _load(self) -> None:
         if self._session is not None:
             return
-        import onnxruntime  # noqa: PLC0415 - only where this model is asked for
+        import onnxruntime  # type: ignore[import-untyped]  # noqa: PLC0415 - only where this model is asked for
         from tokenizers import Tokenizer  # noqa: PLC0415 - as above
 
         folder = fetched()

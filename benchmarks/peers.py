@@ -22,7 +22,8 @@ def langgraph_store(dsn: str, conversations: Sequence[Conversation], embedder: C
     try:
         from langgraph.store.postgres import PostgresStore  # noqa: PLC0415 - where it is installed
     except ImportError as error:
-        return _missing("LangGraph's store", error)
+        _missing("LangGraph's store", error)
+        return None
     if embedder is None:
         return None
     rankings: Rankings = {}
@@ -41,9 +42,10 @@ def langgraph_store(dsn: str, conversations: Sequence[Conversation], embedder: C
 def pgvector_store(dsn: str, conversations: Sequence[Conversation], embedder: Cached | None) -> Rankings | None:
     """Give the rankings of langchain-postgres' PGVectorStore, filtered by conversation."""
     try:
-        from langchain_postgres import PGEngine, PGVectorStore  # noqa: PLC0415 - where it is installed
+        from langchain_postgres import PGEngine, PGVectorStore  # type: ignore[import-not-found]  # noqa: PLC0415 - where it is installed
     except ImportError as error:
-        return _missing("PGVectorStore", error)
+        _missing("PGVectorStore", error)
+        return None
     if embedder is None:
         return None
     engine = PGEngine.from_connection_string(url=dsn.replace("postgresql://", "postgresql+psycopg://"))
@@ -64,9 +66,10 @@ def pgvector_store(dsn: str, conversations: Sequence[Conversation], embedder: Ca
 def mem0(dsn: str, conversations: Sequence[Conversation], embedder: Cached | None) -> Rankings | None:
     """Give the rankings of mem0 on pgvector, each turn stored as it is (``infer=False``)."""
     try:
-        from mem0 import Memory  # noqa: PLC0415 - where it is installed
+        from mem0 import Memory  # type: ignore[import-not-found]  # noqa: PLC0415 - where it is installed
     except ImportError as error:
-        return _missing("mem0", error)
+        _missing("mem0", error)
+        return None
     if embedder is None:
         return None
     store = {"connection_string": dsn, "collection_name": "peer_mem0", "embedding_model_dims": embedder.dimension}
@@ -93,7 +96,8 @@ def vector_block(dsn: str, conversations: Sequence[Conversation], embedder: Cach
         from llama_index.core import VectorStoreIndex  # noqa: PLC0415 - where it is installed
         from llama_index.core.schema import TextNode  # noqa: PLC0415 - as above
     except ImportError as error:
-        return _missing("LlamaIndex's block", error)
+        _missing("LlamaIndex's block", error)
+        return None
     if embedder is None:
         return None
     rankings: Rankings = {}

@@ -20,7 +20,7 @@ def measured(ranking: Sequence[str], evidence: Sequence[str]) -> dict[str, float
     """Give the figures of one question; the ranking is best first."""
     wanted = set(evidence)
     places = [place for place, ident in enumerate(dict.fromkeys(ranking)) if ident in wanted]
-    figures = {}
+    figures: dict[str, float] = {}
     for depth in DEPTHS:
         hits = sum(place < depth for place in places)
         figures |= {f"all@{depth}": float(hits == len(wanted)), f"frac@{depth}": hits / len(wanted)}

@@ -36,7 +36,7 @@ def furnish(memory: Memory) -> ScopedMemory:
     ada.remember("Ada lives by the sea", sources=[home])
     ada.correct(ada.remember("Ada is five"), "Ada is fifty")
     ada.retract(ada.remember("Ada smokes"), why="she stopped", reject=True)
-    ada.configure(never="health", retention=400)
+    ada.configure(never="health", retention=100_000)
     memory.scope(user_id="bob").thread("t").append(Message.user("I am Bob."))
     memory.scope(user_id="bob").remember("Bob is Bob")
     return ada

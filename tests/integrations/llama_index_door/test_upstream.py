@@ -7,6 +7,7 @@ import json
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -442,6 +443,10 @@ async def test_an_engine_that_condenses_questions_and_streams(chat: KeepwellMemo
     assert contents(chat.get_all()) == ["first", "fine", "second", "fine"]
 
 
+@pytest.mark.skipif(
+    tuple(map(int, version("llama-index-core").split(".")[:3])) < (0, 14, 24),
+    reason="not available here: chat engines of this LlamaIndex keep only the text of a streamed answer",
+)
 async def test_a_streamed_answer_of_several_blocks(chat: KeepwellMemory) -> None:
     """What a model streamed is stored with all of its blocks."""
     whole = ChatMessage(role="assistant", blocks=[TextBlock(text="look"), ImageBlock(image=b"x")])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable
 from inspect import GEN_CREATED, getgeneratorstate
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -97,6 +99,8 @@ _READS: dict[type[base.Read[Any]], Planner] = {
     facts.ReadSpent: due.spent,
     facts.ReadFormation: due.status,
 }
+_WAITS = (0.1, 0.4, 1.6)
+"""At most so many seconds between tries where two writers stand in each other's way."""
 _RECALL_READS = (base.LoadScope, base.FindCandidates, base.Weigh, base.MatchMetadata)
 """What a read-only server may answer (DESIGN section 4): the loading of a recall, never what is returned."""
 
@@ -162,7 +166,7 @@ class PostgresRecord:
             try:
                 return self._store.run(plan, single=single)
             except (pg.UniqueViolation, pg.SerializationFailure, pg.DeadlockDetected):
-                return self._store.run(self._plan(change))
+                return self._again(change)
             except psycopg.OperationalError as error:
                 if not broken(error):
                     raise
@@ -170,6 +174,15 @@ class PostgresRecord:
                 if not single and getgeneratorstate(plan) != GEN_CREATED:
                     raise
                 return self._store.run(self._plan(change))
+
+    def _again(self, change: base.Write[R]) -> R:
+        """Do it once more; where it stands in another's way again, after a moment that is not the same for both."""
+        for wait in _WAITS:
+            try:
+                return self._store.run(self._plan(change))
+            except pg.DeadlockDetected:
+                time.sleep(wait * random.random())  # noqa: S311 - no secret
+        return self._store.run(self._plan(change))
 
     def _plan(self, change: base.Write[R], *, single: bool = False) -> Plan[R]:
         if single and appending.is_plain(change):
