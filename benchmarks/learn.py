@@ -43,6 +43,8 @@ PEOPLE = tuple(name for name in FEATURES if not name.endswith("_human"))
 TRAINED = 400
 """Rows of a question that are learned from, beside those that answer."""
 UNITS, SEEDS, STEPS, RATE, WARM_UP = 8, 4, 400, 0.01, 20
+MORE = 0.5
+"""A question counts by this power of its answers; not between people and assistants, where some have dozens."""
 FAR = 8.0
 """In log-odds: a row that is so far below the best has no part in learning the units."""
 DROPPED = 0.1
@@ -171,7 +173,7 @@ class Samples:
 class _Batch:
     """Samples of one size: ``table`` (all rows, names), where they are, and what each row is to get.
 
-    ``weight`` is what the row's question counts: the root of how many rows answer it, over the mean of that.
+    ``weight`` is what the row's question counts: a power of how many rows answer it, over the mean of that.
     """
 
     table: Table
@@ -190,7 +192,7 @@ class _Batch:
         return parts
 
 
-def _batch(samples: Sequence[Sample], deviation: Table | None) -> tuple[_Batch, Table]:
+def _batch(samples: Sequence[Sample], power: float) -> tuple[_Batch, Table]:
     kept = []
     for sample in samples:
         chosen = np.zeros(len(sample.order), np.bool_)
@@ -200,16 +202,16 @@ def _batch(samples: Sequence[Sample], deviation: Table | None) -> tuple[_Batch, 
     places = np.concatenate([at * width + np.arange(len(table)) for at, (table, _) in enumerate(kept)])
     table = np.concatenate([table for table, _ in kept])
     target = np.concatenate([answers / answers.sum() for _, answers in kept]).astype(np.float32)
-    scale = table.std(axis=0) + np.float32(1e-6) if deviation is None else deviation
-    roots = np.sqrt([float(answers.sum()) for _, answers in kept])
-    weight = (roots / roots.mean())[places // width].astype(np.float32)
+    scale = table.std(axis=0) + np.float32(1e-6)
+    counts = np.array([float(answers.sum()) for _, answers in kept]) ** power
+    weight = (counts / counts.mean())[places // width].astype(np.float32)
     return _Batch((table / scale).astype(np.float32), (len(kept), width), places, target, weight), scale
 
 
 def learn(samples: Sequence[Sample], penalty: float, units: int) -> Learned:
-    """Learn from samples; the tanh units are the mean of some beginnings."""
+    """Learn from samples: the mean of the linear weights and of those with tanh units, these from some beginnings."""
     usable = [one for one in samples if one.category != UNANSWERABLE and one.answers.any()]
-    batch, scale = _batch(usable, None)
+    batch, scale = _batch(usable, MORE if units else 0.0)
     linear = _linear(batch, penalty)
     if not units:
         none = np.empty(0, np.float32)
@@ -217,10 +219,10 @@ def learn(samples: Sequence[Sample], penalty: float, units: int) -> Learned:
     near = _near(batch, linear)
     runs = [_with_units(near, linear, units, penalty, seed) for seed in range(SEEDS)]
     return Learned(
-        np.mean([run[0] for run in runs], axis=0, dtype=np.float32) / scale,
+        (np.mean([run[0] for run in runs], axis=0, dtype=np.float32) + linear) / 2 / scale,
         (np.concatenate([run[1] for run in runs], axis=1) / scale[:, None]).astype(np.float32),
         np.concatenate([run[2] for run in runs]),
-        (np.concatenate([run[3] for run in runs]) / SEEDS).astype(np.float32),
+        (np.concatenate([run[3] for run in runs]) / (2 * SEEDS)).astype(np.float32),
     )
 
 

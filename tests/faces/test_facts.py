@@ -11,7 +11,7 @@ import pytest
 from typer.testing import Result
 
 from keepwell import Memory, Message
-from keepwell.testing import HashEmbedder
+from keepwell.testing import HashEmbedder, ScriptedExtractor
 
 ADA = ("--user", "ada")
 
@@ -152,3 +152,32 @@ def test_status_tells_of_facts_and_of_what_is_due(
     assert "threads to be formed" in keepwell("status").stdout
     assert answer("retry")["retried"] == 0
     assert answer("retry", *ADA)["retried"] == 0
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the commands have a language model that works by rules, whatever they are told to take."""
+    monkeypatch.setattr("keepwell.memory.front._language_model", lambda given: ScriptedExtractor() if given else None)
+
+
+def test_a_worker_forms_what_is_due_and_ends(
+    command: Callable[..., Result], scripted: None, dsn: str, admin_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``worker --once`` takes part in the fleet's work on a server until nothing is due."""
+    monkeypatch.setenv("KEEPWELL_FORM_PAUSE_SECONDS", "0")
+    with Memory.open(dsn, embedder=HashEmbedder(), name="by hand") as memory:
+        ada = memory.scope(user_id="ada")
+        ada.thread("t").append(Message.user("I live in Leeds.", name="Ada"))
+        done = command("worker", "--once", "--model", "scripted", "--dsn", dsn, "--admin-dsn", admin_dsn)
+        assert (done.exit_code, done.output) == (0, "")
+        assert ["Leeds" in fact.text for fact in ada.facts()] == [True]
+
+
+def test_a_drain_says_what_it_formed(
+    answer: Callable[..., Any], open_memory: Callable[..., Memory], scripted: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``drain`` forms facts where the settings name a language model."""
+    monkeypatch.setenv("KEEPWELL_LANGUAGE_MODEL", "scripted")
+    open_memory().scope(user_id="ada").thread("t").append(Message.user("I live in Leeds.", name="Ada"))
+    told = answer("drain")
+    assert (told["formed"], told["added"]) == (1, 1)

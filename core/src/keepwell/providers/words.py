@@ -23,7 +23,7 @@ _START = "\u2581"
 
 
 class BundledWords:
-    """Gives a vector for each analysed term; loaded at the first use (two tenths of a second)."""
+    """Gives a vector for each analysed term; loaded at the first use (three tenths of a second)."""
 
     def __init__(self) -> None:
         """Load nothing yet."""
@@ -66,5 +66,9 @@ class BundledWords:
 
 @cache
 def bundled_words() -> Words | None:
-    """Give the words' vectors, one for the process; None where the extra ``local`` is not installed."""
-    return Words(BundledWords()) if is_installed() else None
+    """Give the words' vectors, loaded once for the process; None where the extra ``local`` is not installed."""
+    if not is_installed():
+        return None
+    source = BundledWords()
+    source(["ready"])
+    return Words(source)

@@ -138,17 +138,20 @@ def _best(odds: Column, keep: Flags, limit: int, rows: Ints) -> Ints:
 
 def _shares(known: Weights, table: NDArray[np.float32], sums: Column, places: Ints) -> dict[str, Column]:
     """Give what the log-odds would lose without each source; by place in the pool."""
-    shares: dict[str, Column] = {}
-    for source, prefixes in SOURCES.items():
-        mine = [at for at, name in enumerate(known.names) if name.startswith(prefixes)]
-        share = np.zeros(len(sums), np.float32)
-        if mine and table[mine][:, places].any():
-            without = table[:, places]
-            without[mine] = 0
-            share[places] = np.float32(known.steepness) * (sums[places] - known.sum(without))
-            shares[source] = share
-        elif source in ("vector", "keyword"):
-            shares[source] = share
+    spoken = {
+        source: mine
+        for source, prefixes in SOURCES.items()
+        if (mine := [at for at, name in enumerate(known.names) if name.startswith(prefixes)])
+        and table[mine][:, places].any()
+    }
+    without = np.repeat(table[:, None, places], len(spoken), axis=1)
+    for at, mine in enumerate(spoken.values()):
+        without[mine, at] = 0
+    lost = sums[places] - known.sum(without.reshape(len(table), -1)).reshape(len(spoken), len(places))
+    shares = {source: np.zeros(len(sums), np.float32) for source in ("vector", "keyword")}
+    for source, share in zip(spoken, np.float32(known.steepness) * lost, strict=True):
+        shares[source] = np.zeros(len(sums), np.float32)
+        shares[source][places] = share
     return shares
 
 

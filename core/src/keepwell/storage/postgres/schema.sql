@@ -352,6 +352,10 @@ create table {schema}.nearest (
 );
 create index nearest_user on {schema}.nearest (user_id, tenant, space);
 -- An index has one dimension; these are the ones that embedding models have. Vectors of others are compared one by one.
+create index nearest_64 on {schema}.nearest
+    using hnsw ((embedding::{vector}(64)) {extensions}.vector_ip_ops) where dimension = 64;
+create index nearest_128 on {schema}.nearest
+    using hnsw ((embedding::{vector}(128)) {extensions}.vector_ip_ops) where dimension = 128;
 create index nearest_256 on {schema}.nearest
     using hnsw ((embedding::{vector}(256)) {extensions}.vector_ip_ops) where dimension = 256;
 create index nearest_384 on {schema}.nearest
