@@ -219,7 +219,7 @@ def learn(samples: Sequence[Sample], penalty: float, units: int) -> Learned:
     near = _near(batch, linear)
     runs = [_with_units(near, linear, units, penalty, seed) for seed in range(SEEDS)]
     return Learned(
-        (np.mean([run[0] for run in runs], axis=0, dtype=np.float32) + linear) / 2 / scale,
+        ((np.mean([run[0] for run in runs], axis=0) + linear) / 2 / scale).astype(np.float32),
         (np.concatenate([run[1] for run in runs], axis=1) / scale[:, None]).astype(np.float32),
         np.concatenate([run[2] for run in runs]),
         (np.concatenate([run[3] for run in runs]) / (2 * SEEDS)).astype(np.float32),

@@ -77,23 +77,30 @@ def rank(
     eligible = snapshot.alive[: snapshot.size]
     if allowed is not None:
         eligible = eligible & allowed
+    asked = question.vector is not None and snapshot.vectors > 0
+    if not (asked or question.terms):
+        return _newest(snapshot, eligible, limit)
     first = cheap(snapshot, question, statistics, None if allowed is None else eligible)
     rows = _pool(first, eligible, max(POOL, 4 * limit), snapshot, everything=bool(snapshot.dead) or allowed is not None)
     if not len(rows):
         return []
-    asked = question.vector is not None and snapshot.vectors > 0
     known = weights(ranker.ranking, chat_of(snapshot), ranker.space if asked else "none")
     columns = features(snapshot, question, first, rows, names=known.names, words=ranker.words if asked else None)
     table = np.array([columns[name] for name in known.names], np.float32)
     sums = known.sum(table)
     odds = known.odds(sums) + _recency(snapshot, question, rows)
     keep = _spoken(snapshot, question, first, rows)
-    if not (asked or question.terms or question.times):
-        odds, keep = known.odds(_recency(snapshot, question, rows)), np.ones(len(rows), np.bool_)
     best = _best(odds, keep, limit, rows)
     shares = _shares(known, table, sums, np.arange(len(rows)) if explain else best)
     ranks = _ranks(shares, best, eligible, first, rows) if explain else {}
     return _hits(snapshot.keys[rows[best]], odds[best], {name: share[best] for name, share in shares.items()}, ranks)
+
+
+def _newest(snapshot: Snapshot, eligible: Flags, limit: int) -> list[Hit]:
+    """Give what was said last, newest first; nothing speaks for it, so its score is 0."""
+    rows = np.flatnonzero(eligible)
+    order = np.lexsort((rows, snapshot.created[rows]))[::-1][:limit]
+    return [Hit(int(key), 0.0, {}, {}) for key in snapshot.keys[rows[order]]]
 
 
 def chat_of(snapshot: Snapshot) -> Chat:
