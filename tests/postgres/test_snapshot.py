@@ -227,6 +227,7 @@ class Writers(RuleBasedStateMachine):
         self.tenant = f"writers-{uuid.uuid4().hex}"  # not of `random`, which begins alike in each example
         self.memories = [self.open(pool_size=2), self.open(pool_size=3)]
         self.open_one: psycopg.Connection[Any] | None = None
+        self.deleted = False  # in the open transaction, which then holds its owner against what else removes
         self.joined = psycopg.connect(self.dsn)
         self.count = 0
 
@@ -251,16 +252,19 @@ class Writers(RuleBasedStateMachine):
         new = [message.model_copy(update={"id": f"{self.count}-{message.id}"}) for message in self.messages(words, 9)]
         self.thread(which, owner, thread).append(*new)
 
+    @precondition(lambda self: not self.deleted)
     @rule(which=_which, owner=_owners, thread=_threads, words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=4))
     def append_known_ids(self, which: int, owner: Owner, thread: str, words: list[str]) -> None:
         self.thread(which, owner, thread).append(*self.messages(words, 2))
 
+    @precondition(lambda self: not self.deleted)
     @rule(which=_which, owner=_owners, thread=_threads, count=st.integers(1, 3))
     def delete(self, which: int, owner: Owner, thread: str, count: int) -> None:
         chat = self.thread(which, owner, thread)
         if known := chat.messages():
             chat.delete(*known[:: max(1, len(known) // count)])
 
+    @precondition(lambda self: not self.deleted)
     @rule(which=_which, owner=_owners, to=_owners, thread=_threads)
     def move(self, which: int, owner: Owner, to: Owner, thread: str) -> None:
         try:
@@ -275,6 +279,7 @@ class Writers(RuleBasedStateMachine):
         except (NotFound, Conflict):
             return
 
+    @precondition(lambda self: not self.deleted)
     @rule(which=_which, owner=_owners, thread=_threads)
     def forget(self, which: int, owner: Owner, thread: str) -> None:
         chat = self.thread(which, owner, thread)
@@ -295,12 +300,13 @@ class Writers(RuleBasedStateMachine):
         chat.append(*self.messages(words, 3), connection=self.joined)
         if delete:
             chat.delete("0", connection=self.joined)
+            self.deleted = True
 
     @precondition(lambda self: self.open_one is not None)
     @rule(commit=st.booleans())
     def end(self, commit: bool) -> None:
         self.joined.commit() if commit else self.joined.rollback()
-        self.open_one = None
+        self.open_one, self.deleted = None, False
 
     @rule(which=_which, user=st.sampled_from(["ada", "bob"]), agent=st.sampled_from([None, "bot"]))
     def recall(self, which: int, user: str, agent: str | None) -> None:
