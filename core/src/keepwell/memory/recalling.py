@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 CANDIDATES = 400
 """How many of each source are brought where a scope is not held whole."""
+_SPARE = 10
+"""How many more are read at first: some may be excluded, or gone by the time they are read."""
 STALE_SECONDS = 12 * 3600
 """A snapshot that was not asked for so long is loaded anew: marks of removals are kept for twice that."""
 _log = logging.getLogger("keepwell.recall")
@@ -265,15 +267,27 @@ def _read(
     Where the primary is away a standby is asked, and that is said: it may lag behind.
     """
     hits = [hit for hit in hits if request.min_score is None or hit.score >= request.min_score]
-    if not hits:
-        return (), skipped
     try:
-        found = _fetched(engine, scope, request, hits)
+        found = _enough(engine, scope, request, hits)
     except StoreUnavailable as error:
-        found = _fetched(engine, scope, request, hits, standby=True)
+        found = _enough(engine, scope, request, hits, standby=True)
         skipped = {**skipped, "primary": f"the texts are a standby's, which may lag behind: {error}"}
         _log.warning("recall from a standby: %s", error)
     return _within_bounds(engine, request, hits, found), skipped
+
+
+def _enough(
+    engine: Engine, scope: Scope, request: Request, hits: list[Hit], *, standby: bool = False
+) -> dict[int, Found | Fact]:
+    """Read hits from the best on until there are as many as were asked for that may be shown."""
+    found: dict[int, Found | Fact] = {}
+    start, size = 0, request.limit + _SPARE
+    while start < len(hits):
+        found |= _fetched(engine, scope, request, hits[start : start + size], standby=standby)
+        if sum(not _left_out(there, request) for there in found.values()) >= request.limit:
+            break
+        start, size = start + size, 2 * size
+    return found
 
 
 def _fetched(
@@ -305,9 +319,9 @@ def _within_bounds(
 
 
 def _left_out(there: Found | Fact, request: Request) -> bool:
-    """Tell whether what was read is not to be shown: excluded, ended a moment ago, or due to be forgotten."""
+    """Tell whether what was read is not to be shown: excluded, wordless, ended a moment ago, or due to be forgotten."""
     if isinstance(there, Found):
-        return there.message.id in request.exclude
+        return there.message.id in request.exclude or not there.message.text.strip()
     at = dt.datetime.fromtimestamp(request_now(request), dt.UTC)
     over = there.expires_at is not None and there.expires_at <= at
     ended = there.retired_at is not None and there.retired_at <= at

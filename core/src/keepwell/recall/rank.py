@@ -6,7 +6,7 @@ weighed by learned or hand-set weights. Scores are on one scale, from 0 to 1, wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,7 +91,8 @@ def rank(
     odds = known.odds(sums) + _recency(snapshot, question, rows)
     keep = _spoken(snapshot, question, first, rows)
     best = _best(odds, keep, limit, rows)
-    shares = _shares(known, table, sums, np.arange(len(rows)) if explain else best)
+    always = [source for source, was in (("vector", asked), ("keyword", bool(question.terms))) if was]
+    shares = _shares(known, table, sums, np.arange(len(rows)) if explain else best, always)
     ranks = _ranks(shares, best, eligible, first, rows) if explain else {}
     return _hits(snapshot.keys[rows[best]], odds[best], {name: share[best] for name, share in shares.items()}, ranks)
 
@@ -143,8 +144,10 @@ def _best(odds: Column, keep: Flags, limit: int, rows: Ints) -> Ints:
     return best
 
 
-def _shares(known: Weights, table: NDArray[np.float32], sums: Column, places: Ints) -> dict[str, Column]:
-    """Give what the log-odds would lose without each source; by place in the pool."""
+def _shares(
+    known: Weights, table: NDArray[np.float32], sums: Column, places: Ints, always: Sequence[str]
+) -> dict[str, Column]:
+    """Give what the log-odds would lose without each source, all of ``always`` among them; by place in the pool."""
     spoken = {
         source: mine
         for source, prefixes in SOURCES.items()
@@ -155,7 +158,7 @@ def _shares(known: Weights, table: NDArray[np.float32], sums: Column, places: In
     for at, mine in enumerate(spoken.values()):
         without[mine, at] = 0
     lost = sums[places] - known.sum(without.reshape(len(table), -1)).reshape(len(spoken), len(places))
-    shares = {source: np.zeros(len(sums), np.float32) for source in ("vector", "keyword")}
+    shares = {source: np.zeros(len(sums), np.float32) for source in always}
     for source, share in zip(spoken, np.float32(known.steepness) * lost, strict=True):
         shares[source] = np.zeros(len(sums), np.float32)
         shares[source][places] = share
