@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from keepwell import Memory, Message
 from keepwell.errors import RerankerFailed, UsageError
 from keepwell.providers.reranking import Reranked, checked, reranker_of
+from keepwell.testing import ReferenceStore
 
 TEXTS = ["tea is fine", "no peanuts for me", "the sky"]
 
@@ -69,3 +72,42 @@ def test_places_that_name_no_text_are_refused(places: list[int]) -> None:
     """An answer that names a text twice, or one that was not there, has failed."""
     with pytest.raises(RerankerFailed):
         checked(map(Reranked, places), 3)
+
+
+def remembering(**options: Any) -> Memory:
+    """Give a memory in which Ada said five things about tea, each longer than the one before."""
+    memory = Memory.over(ReferenceStore(), **options)
+    memory.scope("ada").thread("t").append(*(Message.user("tea" + " and tea" * n, id=f"m{n}") for n in range(5)))
+    return memory
+
+
+def test_a_recall_comes_in_the_rerankers_order() -> None:
+    """What was found comes as the reranker puts it, as much as was asked for, and each says what it thought."""
+    with remembering(reranker=by_length) as memory:
+        found = memory.scope("ada").recall("tea", limit=2)
+    assert [one.message.id for one in found] == ["m4", "m3"]
+    assert [(e.rank, e.score) for one in found for e in [one.evidence["reranker"]]] == [(1, 35.0), (2, 27.0)]
+
+
+@pytest.mark.parametrize("how", ["raises", "is slow"])
+def test_a_reranker_that_fails_is_left_out_and_named(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recall whose reranker raises, or takes too long, comes in our own order and says so."""
+    monkeypatch.setenv("KEEPWELL_EMBED_SECONDS", "0.2")
+
+    def poor(_query: str, texts: list[str]) -> list[float]:
+        if how == "raises":
+            raise RuntimeError("out of order")
+        time.sleep(1)
+        return [0.0] * len(texts)
+
+    with remembering(reranker=poor) as memory, remembering() as plain:
+        found, ours = (one.scope("ada").recall("tea", limit=3) for one in (memory, plain))
+    assert [one.message.id for one in found] == [one.message.id for one in ours]
+    assert {"raises": "out of order", "is slow": "in time"}[how] in found.skipped["reranker"]
+
+
+def test_a_budget_holds_for_what_was_reranked() -> None:
+    """The budget of tokens is filled in the reranker's order."""
+    with remembering(reranker=by_length, token_counter=len) as memory:
+        found = memory.scope("ada").recall("tea", limit=5, max_tokens=45)
+    assert [one.message.id for one in found] == ["m4"]

@@ -6,18 +6,19 @@ import asyncio
 import contextvars
 import logging
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 
-from keepwell.errors import EmbedderFailed, EmbedderMismatch, KeepwellError
+from keepwell.errors import EmbedderFailed, EmbedderMismatch, KeepwellError, RerankerFailed
 from keepwell.formation.options import FormationSettings
 from keepwell.memory.joining import OnLoop, is_asynchronous
 from keepwell.memory.opened import Opened
 from keepwell.providers.embedding import Embedder, unit, unit_vector
 from keepwell.providers.language import LanguageModel
+from keepwell.providers.reranking import Reranked, Reranker, checked
 from keepwell.recall.analysis import analyse
 from keepwell.recall.cache import SnapshotCache
 from keepwell.recall.tokens import Counter
@@ -48,6 +49,7 @@ class Models:
     counter: Counter
     seconds: float
     language: LanguageModel | None = None
+    reranker: Reranker | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ class Engine:
         embedder = self._embedder()
         # Lone surrogates, which no model can read, are replaced in what it is shown.
         readable = [text.encode("utf-8", "replace").decode() for text in texts]
-        with _as_embedder_failure():
+        with _as_failure(EmbedderFailed):
             return unit(embedder.embed(readable), embedder.dimension, len(texts))
 
     def after_append(self, appended: Appended) -> None:
@@ -190,7 +192,7 @@ class Engine:
         Raises:
             EmbedderFailed: the model failed, is too slow, or has failed so often that it is left alone a while.
         """
-        with _as_embedder_failure(), self._breakers.get_breaker("embedder"):
+        with _as_failure(EmbedderFailed), self._breakers.get_breaker("embedder"):
             return self._unit(self._ask(text))
 
     async def aquestion_vector(self, text: str) -> Vectors:
@@ -198,9 +200,22 @@ class Engine:
         embedder = self._embedder()
         if embedder.local:
             return self.question_vector(text)
-        with _as_embedder_failure():
+        with _as_failure(EmbedderFailed):
             async with await self._async_breakers.get_breaker("embedder"):
                 return self._unit(await asyncio.wait_for(embedder.aembed_query(text), self.models.seconds))
+
+    def rerank(self, query: str, texts: Sequence[str]) -> list[Reranked]:
+        """Give the texts that the reranker keeps, in its order, within the deadline.
+
+        Raises:
+            RerankerFailed: it failed, is too slow, or has failed so often that it is left alone a while.
+        """
+        reranker = self.models.reranker
+        if reranker is None:
+            raise RerankerFailed("there is no reranker")
+        with _as_failure(RerankerFailed), self._breakers.get_breaker("reranker"):
+            asked = self.opened.model_executor().submit(reranker.rerank, query, texts)
+            return checked(asked.result(self.models.seconds), len(texts))
 
     def _ask(self, text: str) -> Vectors:
         embedder = self._embedder()
@@ -230,18 +245,18 @@ class Engine:
 
 
 @contextmanager
-def _as_embedder_failure() -> Iterator[None]:
+def _as_failure(kind: type[KeepwellError]) -> Iterator[None]:
     """Raise whatever a foreign model raises as an error of ours."""
     try:
         yield
-    except EmbedderFailed:
+    except kind:
         raise
     except (TimeoutError, FutureTimeout):
-        raise EmbedderFailed("it gave no answer in time") from None
+        raise kind("it gave no answer in time") from None
     except Exception as error:
         if type(error).__name__ == "OpenedState":  # the breaker's own, whose package is imported only when needed
-            raise EmbedderFailed(f"it failed {_FAILURES} times and rests for {_REST_SECONDS:g} s") from None
-        raise EmbedderFailed(f"{type(error).__name__}: {error}") from error
+            raise kind(f"it failed {_FAILURES} times and rests for {_REST_SECONDS:g} s") from None
+        raise kind(f"{type(error).__name__}: {error}") from error
 
 
 def _breakers() -> tuple[SyncCircuitBreakerFactory, AsyncCircuitBreakerFactory]:

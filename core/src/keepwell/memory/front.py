@@ -36,6 +36,7 @@ from keepwell.work import Drained, FormedThread, Progress, Worker, drain, form_t
 if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool
 
+    from keepwell.providers.reranking import Reranker
     from keepwell.settings import Settings
 
 _MEGABYTE = 2**20
@@ -78,6 +79,7 @@ class Memory:
         tenant: str | None = None,
         embedder: Any = "auto",  # noqa: ANN401 - an Embedder, or whatever embedder_of takes
         language_model: Any = None,  # noqa: ANN401 - a LanguageModel, or whatever language_model_of takes
+        reranker: Any = None,  # noqa: ANN401 - a Reranker, or whatever reranker_of takes
         worker: Literal["thread", "none"] | None = None,
         require_rls: bool = False,
         token_counter: Counter = estimate,
@@ -88,7 +90,8 @@ class Memory:
         where the extra ``local`` is installed; None works without vectors. ``language_model`` forms facts from
         messages: an object of LangChain's or LlamaIndex's, a name, an address, or a function. ``worker="thread"``
         does what is due in the background, as the embedded store does by itself where there is a language model;
-        otherwise ``drain`` does it, or a worker of its own.
+        otherwise ``drain`` does it, or a worker of its own. ``reranker`` looks once more at what a recall found: a
+        LangChain document compressor, a LlamaIndex node postprocessor, or a function of the question and texts.
 
         Raises:
             StoreUnavailable: no server answers there.
@@ -114,7 +117,7 @@ class Memory:
         opened = _open_stores.take(place.key(), lambda: place.open(settings))
         try:
             language = _language_model(settings.language_model if language_model is None else language_model)
-            models = Models(_embedder(embedder), token_counter, settings.embed_seconds, language)
+            models = Models(_embedder(embedder), token_counter, settings.embed_seconds, language, _reranker(reranker))
             chosen = check_id(settings.tenant if tenant is None else tenant, "tenant", MAX_TENANT_BYTES)
             engine = Engine(opened, chosen, models, settings.snapshot_megabytes * _MEGABYTE, habits_of(settings))
         except BaseException:
@@ -139,13 +142,15 @@ class Memory:
         tenant: str = "default",
         embedder: Any = None,  # noqa: ANN401 - as in open
         language_model: Any = None,  # noqa: ANN401 - as in open
+        reranker: Any = None,  # noqa: ANN401 - as in open
         token_counter: Counter = estimate,
         snapshot_bytes: int = 256 * _MEGABYTE,
     ) -> Memory:
         """Give the memory of a store that you made yourself, for tests and for backends of your own."""
         opened = _open_stores.take(("over", id(store)), lambda: Opened(store, ("over", id(store))))
         settings = _settings()
-        models = Models(_embedder(embedder), token_counter, settings.embed_seconds, _language_model(language_model))
+        language = _language_model(language_model)
+        models = Models(_embedder(embedder), token_counter, settings.embed_seconds, language, _reranker(reranker))
         return cls(opened, Engine(opened, tenant, models, snapshot_bytes, habits_of(settings)), name)
 
     def __repr__(self) -> str:
@@ -399,3 +404,9 @@ def _language_model(given: Any) -> LanguageModel | None:  # noqa: ANN401 - as in
     from keepwell.providers.language_models import language_model_of  # noqa: PLC0415 - when it is needed
 
     return language_model_of(given)
+
+
+def _reranker(given: Any) -> Reranker | None:  # noqa: ANN401 - as in Memory.open
+    from keepwell.providers.reranking import reranker_of  # noqa: PLC0415 - when it is needed
+
+    return None if given is None else reranker_of(given)

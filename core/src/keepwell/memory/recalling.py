@@ -15,6 +15,7 @@ import numpy as np
 from keepwell.errors import EmbedderMismatch, StoreUnavailable
 from keepwell.memory.engine import Engine
 from keepwell.memory.request import Request
+from keepwell.memory.reranking import reranked, widened
 from keepwell.models import Evidence, Fact, Message, Recollection, Recollections, Scope
 from keepwell.providers.bundled import MODEL
 from keepwell.providers.words import bundled_words
@@ -63,6 +64,7 @@ def recall(
     """Find what fits a request; ``skipped`` names the sources that have no part in it."""
     if not request.kinds:
         return Recollections((), skipped)
+    given, request = request, widened(engine, request)
     skipped = dict(skipped)
     space = _space(engine, skipped)
     if vector is not None and space is None:
@@ -76,7 +78,7 @@ def recall(
     for source, why in skipped.items():
         _log.info("recall without %s: %s", source, why)
     found, skipped = _read(engine, scope, request, hits, skipped)
-    return Recollections(found, skipped, way)
+    return Recollections(*reranked(engine, given, found, skipped), way)
 
 
 def readable(engine: Engine, scope: Scope, request: Request) -> str:
