@@ -252,6 +252,7 @@ class Writers(RuleBasedStateMachine):
         new = [message.model_copy(update={"id": f"{self.count}-{message.id}"}) for message in self.messages(words, 9)]
         self.thread(which, owner, thread).append(*new)
 
+    @precondition(lambda self: not self.deleted)
     @rule(which=_which, owner=_owners, thread=_threads, words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=4))
     def append_known_ids(self, which: int, owner: Owner, thread: str, words: list[str]) -> None:
         self.thread(which, owner, thread).append(*self.messages(words, 2))

@@ -27,6 +27,7 @@ from keepwell.models import (
 )
 from keepwell.models.codec import dumps, loads, searchable
 from keepwell.models.message import trusted
+from keepwell.recall.signals import actor
 
 MessageRow = tuple[int, str, str, str | None, dt.datetime]
 _PARTS: Mapping[str, type[Part]] = {
@@ -76,7 +77,7 @@ class Draft(NamedTuple):
     def actor(self) -> str:
         """Who said it, on one line: columns of actors are read as lines."""
         name = self.message.name
-        return self.message.role if not name else storable(name).replace("\n", " ")
+        return actor(self.message.role, storable(name).replace("\n", " ") if name else None)
 
 
 def storable(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from keepwell.errors import IdempotencyConflict, MessageNotFound
 from keepwell.models import Message, Thread, codec
+from keepwell.recall.signals import actor
 from keepwell.storage.base import (
     Appended,
     AppendMessages,
@@ -93,7 +94,7 @@ def _entry(key: int, seq: int, message: Message, terms: str, signals: str) -> En
             labels=codec.searchable(message.metadata),
             created=message.created_at,
             recorded=now(),
-            actor=message.name or message.role,
+            actor=actor(message.role, message.name),
             signals=signals,
         )
     )
