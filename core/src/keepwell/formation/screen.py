@@ -30,7 +30,8 @@ _SECRETS = (
     rf"(?i:\b(?:{_NAMES}){_TOLD})[\"'\u201c]?\S*[^\s.,;!?]",
     rf"(?i:\b(?:pass|seed) ?phrases?{_TOLD})[^\n.!?]+",
 )
-_CARD = re.compile(r"(?<![\d.-])\d(?:[ -]?\d){12,18}(?![\d.-]*\d)")
+_DIGITS = re.compile(r"(?<![\d.])\d+(?:[ -]\d+)*(?![\d.]*\d)")
+_CARD_DIGITS = range(13, 20)
 _MEMORY = re.compile(r"<memory\b[^>]*>(?s:.)*?(?:</memory>|\Z)", re.IGNORECASE)
 _EVEN_CARD_DIGITS_MOST = 9
 
@@ -44,7 +45,7 @@ class Screen:
     def secrets(self, text: str) -> list[Span]:
         """Give where the text holds what must not be known, in order and without overlaps."""
         found = [match.span() for pattern in self.patterns for match in pattern.finditer(text) if match.end()]
-        found += [match.span() for match in _CARD.finditer(text) if _is_card(match.group())]
+        found += [span for match in _DIGITS.finditer(text) for span in _cards(match)]
         return _merged(found)
 
     def holds_secret(self, text: str) -> bool:
@@ -90,6 +91,18 @@ def _compiled(patterns: Sequence[str]) -> Iterable[re.Pattern[str]]:
             yield re.compile(pattern)
         except re.error as error:
             raise UsageError(f"the screen {pattern!r} is no regular expression: {error}") from None
+
+
+def _cards(digits: re.Match[str]) -> list[Span]:
+    """Give where groups of digits that stand together are a card's number, whatever other groups stand beside them."""
+    groups = [(match.start(), match.end()) for match in re.finditer(r"\d+", digits.group())]
+    found = []
+    for first, (start, _) in enumerate(groups):
+        for _, end in groups[first:]:
+            part = digits.group()[start:end]
+            if sum(sign.isdigit() for sign in part) in _CARD_DIGITS and _is_card(part):
+                found.append((digits.start() + start, digits.start() + end))
+    return found
 
 
 def _is_card(digits: str) -> bool:

@@ -77,7 +77,7 @@ def rank(
     eligible = snapshot.alive[: snapshot.size]
     if allowed is not None:
         eligible = eligible & allowed
-    asked = question.vector is not None and snapshot.vectors > 0
+    asked = snapshot.compares(question.vector)
     if not (asked or question.terms):
         return _newest(snapshot, eligible, limit)
     first = cheap(snapshot, question, statistics, None if allowed is None else eligible)

@@ -90,6 +90,12 @@ class Snapshot:
         """Give the rows of these keys; unknown keys are left out."""
         return np.fromiter((self._index[key] for key in keys if key in self._index), np.int64)
 
+    def compares(self, query: Floats | None) -> bool:
+        """Tell whether any living message has a vector that a question's can be compared with."""
+        if query is None or not self.vectors or self.matrix.shape[1] != len(query):
+            return False
+        return bool((self._place[: self.vectors] >= 0).any())
+
     def similarities(self, query: Floats) -> NDArray[np.float32]:
         """Give each row's best cosine with the query (size,); 0 where it has no vector."""
         if not self.vectors or self.matrix.shape[1] != len(query):
