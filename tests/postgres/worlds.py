@@ -160,7 +160,8 @@ class _Look:
         assert sorted(fact.text for fact in self.view.diff(START).added) == expected
         assert sorted(_after(change) for change in self.view.history(limit=1000)) == expected
         for ident in self.world.ids:
-            labelled = sorted(said.fact for said in self.visible if said.label == ident)
+            # A kind is a word of the caller's; spaces around it mean nothing.
+            labelled = sorted(said.fact for said in self.visible if said.label.strip() == ident.strip())
             assert sorted(fact.text for fact in self.view.facts(kind=ident, limit=1000)) == labelled
         for budget in (2**28, 0):
             self.memory._engine.cache.clear()
@@ -185,7 +186,8 @@ class _Look:
         for ident in self.world.ids:
             labelled = [said for said in self.visible if said.label == ident]
             self.same(self.view.recall("secret", kinds=KINDS, limit=1000, where={"k": ident}, neighbours=0), labelled)
-            self.same(self.view.recall("secret", kinds=KINDS, limit=1000, where={ident: ident}, neighbours=0), [])
+            if ident != "k":  # that is the one key that metadata have here
+                self.same(self.view.recall("secret", kinds=KINDS, limit=1000, where={ident: ident}, neighbours=0), [])
 
     def same(self, found: Recollections, expected: list[Said]) -> None:
         """Check that all of these came, and that their neighbours are of their own threads."""
