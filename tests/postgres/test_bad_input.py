@@ -235,7 +235,7 @@ def test_an_embedder_that_answers_nonsense(
     assert "wait for their vectors" in caplog.text
     found = memory.scope("ada").recall("walnut")
     assert [item.text for item in found] == ["a walnut"]
-    assert "vector" in found.skipped or not found[0].evidence["vector"].score  # it may answer one question well
+    assert "vector" in found.skipped or "vector" not in found[0].evidence  # it may answer one question well
     with pytest.raises(EmbedderFailed):
         memory.drain()
     assert (memory.status().record.due, memory.status().record.vectors) == (1, 0)

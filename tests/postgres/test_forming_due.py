@@ -54,7 +54,7 @@ def take(record: PostgresRecord, lease: dt.timedelta = MINUTE, limit: int = 20) 
 def test_due_work_is_taken_once(record: PostgresRecord) -> None:
     """What is taken is hidden for a time, then seen again with one attempt more, until it is finished."""
     record.write(PutDue((DISTIL, DueItem("embed", ADA, "fact"))))
-    record.write(PutDue((RETAIN,), NOW + MINUTE))
+    record.write(PutDue((RETAIN,), dt.datetime.now(dt.UTC) + MINUTE))
     (item,) = take(record, NO_TIME)
     assert item == DueItem("distil", ADA, attempts=1)
     (item,) = take(record)
