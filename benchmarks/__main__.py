@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from benchmarks import formation, llamaindex, reading, waiting, weight, writing
+from benchmarks import formation, llamaindex, reading, speed, waiting, weight, writing
 from benchmarks.ground import Ground, ground
 
 ALL: dict[str, Callable[[Ground], None]] = {
@@ -13,6 +13,7 @@ ALL: dict[str, Callable[[Ground], None]] = {
     "append-many": writing.many_messages,
     "read": reading.last_twenty,
     "recall": reading.recalls,
+    "large-scope": speed.large_scope,
     "async": waiting.asynchronous,
     "formation": formation.formation,
     "llamaindex": llamaindex.tool_turn,
