@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
@@ -14,9 +14,10 @@ from keepwell.formation.settle import Draft, fingerprint, hashes
 from keepwell.models import Fact, Message, Owner, Quote, Recollection, Scope, Source
 from keepwell.models.message import utc
 from keepwell.models.scope import check_id
-from keepwell.recall.analysis import analyse
+from keepwell.recall.chunks import chunks
 from keepwell.storage.base import FetchMessages, FindThread
 from keepwell.storage.facts import MessageKeys
+from keepwell.work.tools import completed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,20 +116,9 @@ def filled(engine: Engine, drafts: Sequence[Draft]) -> list[Draft]:
 
     Where there are no vectors, embedding the facts is due work.
     """
-    from keepwell.recall.signals import signals  # noqa: PLC0415 - numpy, not at the import of keepwell
-
     secret = engine.secret()
     vectors = _vectors(engine, [draft.text for draft in drafts])
-    return [
-        replace(
-            draft,
-            hashes=hashes(secret, draft.text, draft.key),
-            terms=analyse(draft.text),
-            signals=signals(draft.text),
-            vectors=rows,
-        )
-        for draft, rows in zip(drafts, vectors, strict=True)
-    ]
+    return [completed(draft, secret, rows) for draft, rows in zip(drafts, vectors, strict=True)]
 
 
 def space_of(engine: Engine, drafts: Iterable[Draft | None]) -> int | None:
@@ -146,8 +136,6 @@ def rejecting(engine: Engine, facts: Iterable[Fact], unless: str | None = None) 
 
 
 def _vectors(engine: Engine, texts: list[str]) -> list[tuple[NDArray[np.float32], ...]]:
-    from keepwell.recall.chunks import chunks  # noqa: PLC0415 - numpy, as above
-
     embedder = engine.models.embedder
     none: list[tuple[NDArray[np.float32], ...]] = [()] * len(texts)
     if embedder is None or not embedder.local or not texts:

@@ -17,6 +17,7 @@ from keepwell.models.message import new_id, utc
 from keepwell.models.scope import check_id
 from keepwell.recall import context as contexts
 from keepwell.recall.analysis import analyse
+from keepwell.recall.signals import signals
 from keepwell.recall.tokens import count_message
 from keepwell.storage import base
 from keepwell.storage.facts import SetPolicy
@@ -361,8 +362,6 @@ class ScopedThread:
         return incognito or self.incognito or not messages
 
     def _append(self, messages: Sequence[Message], idempotency_key: str | None, *, joined: bool) -> Script[Messages]:
-        from keepwell.recall.signals import signals  # noqa: PLC0415 - numpy, not at the import of keepwell
-
         texts = [message.text for message in messages]
         if idempotency_key is not None:
             check_id(idempotency_key, "idempotency_key")
@@ -381,8 +380,6 @@ class ScopedThread:
 
     def _replace(self, message: Message, *, joined: bool) -> Script[Message]:
         _check_messages((message,))
-        from keepwell.recall.signals import signals  # noqa: PLC0415 - as above
-
         text = message.text
         replaced = yield base.ReplaceMessage(
             self.owner, self.id, message, analyse(text), signals(text), self._engine.habits.forming

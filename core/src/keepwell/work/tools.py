@@ -68,16 +68,17 @@ def filled(tools: Tools, edits: Iterable[Edit]) -> tuple[Edit, ...]:
     given = tuple(edits)
     drafts = [edit.draft for edit in given if edit.draft is not None and edit.kind != "NONE"]
     vectors = _vectors(tools, [draft.text for draft in drafts])
-    ready = {id(draft): _filled(tools, draft, rows) for draft, rows in zip(drafts, vectors, strict=True)}
+    ready = {id(draft): completed(draft, tools.secret, rows) for draft, rows in zip(drafts, vectors, strict=True)}
     return tuple(edit if id(edit.draft) not in ready else replace(edit, draft=ready[id(edit.draft)]) for edit in given)
 
 
-def _filled(tools: Tools, draft: Draft, vectors: tuple[NDArray[np.float32], ...]) -> Draft:
+def completed(draft: Draft, secret: bytes, vectors: tuple[NDArray[np.float32], ...]) -> Draft:
+    """Give a draft with all that the record keeps of a fact beside its words."""
     return replace(
         draft,
         terms=analyse(draft.text),
         signals=signals(draft.text),
-        hashes=hashes(tools.secret, draft.text, draft.key),
+        hashes=hashes(secret, draft.text, draft.key),
         vectors=vectors,
     )
 
