@@ -33,7 +33,7 @@ from uuid import UUID
 
 from keepwell.formation.settle import Edit
 from keepwell.models import Change, Changes, Fact, Facts, Message, Owner, Receipt, Rejection, Scope, Source, Sources
-from keepwell.storage.base import Read, VectorRow, Write
+from keepwell.storage.base import Read, Write
 
 # --- facts: writes
 
@@ -513,5 +513,5 @@ __all__ = [
     "FailForming", "FetchFacts", "FindForming", "FindOwners", "FinishDue", "FormationStatus", "Formed",
     "LiftRejections", "ListFacts", "ListParked", "ListRejections", "MessageKeys", "ModelCall", "Parked", "PutDue",
     "PutHistory", "RawSources", "ReadFormation", "ReadHistory", "ReadSecret", "ReadSources", "ReadSpent",
-    "ReadUnformed", "Remains", "RetryParked", "SetPolicy", "Spent", "TakeDue", "Unformed", "VectorRow",
+    "ReadUnformed", "Remains", "RetryParked", "SetPolicy", "Spent", "TakeDue", "Unformed",
 ]  # fmt: skip

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from keepwell import Scope, default_memory, errors
 
 if TYPE_CHECKING:
-    from keepwell import Memory, ScopedMemory
+    from collections.abc import Sequence
+
+    from keepwell import Memory, Message, ScopedMemory, ScopedThread
 
 FAILURES = (errors.StoreError, errors.EmbeddingError)
 """What a door that is not strict survives. A wrong call is not among them: it would fail each time."""
@@ -29,11 +31,6 @@ class Door:
         self._memory = memory
         self._scope = scope
         self._strict = strict
-
-    @property
-    def strict(self) -> bool:
-        """Whether failures of the store reach the caller."""
-        return self._strict
 
     def memory(self) -> Memory:
         """Give the store; where none was given, the default one of the settings, opened once in the process."""
@@ -58,6 +55,20 @@ class Door:
         return memory.scope(
             user_id=scope.user_id, agent_id=scope.agent_id, run_id=scope.run_id, across_users=scope.across_users
         )
+
+    def keep(self, thread: ScopedThread, messages: Sequence[Message]) -> None:
+        """Append messages; where the door is not strict and the store fails, hold them to be tried again."""
+        if self._strict:
+            thread.append(*messages)
+        else:
+            self.memory().holding.append(thread, messages)
+
+    async def akeep(self, thread: ScopedThread, messages: Sequence[Message]) -> None:
+        """Do what ``keep`` does, without holding up the loop."""
+        if self._strict:
+            await thread.aappend(*messages)
+        else:
+            await (await self.amemory()).holding.aappend(thread, messages)
 
     def survive(self, error: Exception, lost: str) -> None:
         """Raise the error where the door is strict; else leave one line in the log that says what is missing."""

@@ -114,10 +114,7 @@ class KeepwellChatMessageHistory(BaseChatMessageHistory):
         if not messages:
             return
         kept = [to_message(message) for message in messages]
-        if self._door.strict:
-            self.thread.append(*kept)
-        else:
-            self._door.memory().holding.append(self.thread, kept)
+        self._door.keep(self.thread, kept)
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Put messages at the end of the conversation; see :meth:`add_messages`."""
@@ -125,10 +122,7 @@ class KeepwellChatMessageHistory(BaseChatMessageHistory):
             return
         kept = [to_message(message) for message in messages]
         thread = (await self._door.aview()).thread(self.session_id)
-        if self._door.strict:
-            await thread.aappend(*kept)
-        else:
-            await (await self._door.amemory()).holding.aappend(thread, kept)
+        await self._door.akeep(thread, kept)
 
     def clear(self) -> None:
         """Delete the conversation and everything that hangs on it; a session that is not there is left at that.

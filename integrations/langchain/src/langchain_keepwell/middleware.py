@@ -211,10 +211,7 @@ class Turn:
         new = self._new()
         if not new:
             return False
-        if self.door.strict:
-            self.thread.append(*new)
-        else:
-            self.door.memory().holding.append(self.thread, new)
+        self.door.keep(self.thread, new)
         return True
 
     async def akeep(self) -> bool:
@@ -222,10 +219,7 @@ class Turn:
         new = self._new()
         if not new:
             return False
-        if self.door.strict:
-            await self.thread.aappend(*new)
-        else:
-            await self.door.memory().holding.aappend(self.thread, new)
+        await self.door.akeep(self.thread, new)
         return True
 
     def recall(self, bounds: Mapping[str, int | None]) -> str:
