@@ -169,7 +169,7 @@ def post(walls: Walls, change: PostTerms) -> Plan[int]:
         held = yield walls.step("hold_by_key", key=key)
         if held and held[0][0] < held[0][1]:
             yield walls.step("post", key=key, posted_to=held[0][0])
-            yield from note_large(walls, key)
+    yield from note_large(walls, threads)
     return len(threads)
 
 

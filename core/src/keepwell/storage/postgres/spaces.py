@@ -51,9 +51,8 @@ def put(walls: Walls, change: base.PutVectors) -> Plan[bool]:
         firsts=[first for first, _ in done.values()],
         lasts=[last for _, last in done.values()],
     )
-    for thread, (first, last) in done.items():
-        if first // _NOTED_EVERY != (last + 1) // _NOTED_EVERY:
-            yield from note_large(walls, thread)
+    passed = [key for key, (first, last) in done.items() if first // _NOTED_EVERY != (last + 1) // _NOTED_EVERY]
+    yield from note_large(walls, passed)
     return bool(active)
 
 

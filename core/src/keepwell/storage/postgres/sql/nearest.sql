@@ -31,12 +31,13 @@ on conflict (tenant, user_id, agent_id, run_id, space) do update set
     vectors = excluded.vectors, total = excluded.total
 
 -- name: note_large
--- Note that a thread's user has so many messages that the vectors are worth an index, where some are not in it.
+-- Note which users of threads have so many messages that the vectors are worth an index, where some are not in it.
 insert into {schema}.due (tenant, kind, user_id, agent_id, run_id, item)
 select %(tenant)s, 'index', u.user_id, '', '', ''
-from (select t.user_id from {schema}.thread t where @wall(t) and t.key = %(key)s) u
+from (select distinct t.user_id from {schema}.thread t where @wall(t) and t.key = any(%(threads)s)) u
 where (select sum(t.messages) from {schema}.thread t where @wall(t) and t.user_id = u.user_id) >= %(large)s
     and exists (select 1 from {schema}.vector v where @wall(v) and v.user_id = u.user_id and not v.indexed)
+order by u.user_id
 on conflict (tenant, kind, user_id, agent_id, run_id, item) do update set put_at = clock_timestamp()
 
 -- name: centres
