@@ -17,6 +17,7 @@ A block begins with ``-- name: NAME`` and a comment line. In it, ``{schema}`` st
                 compare each row of it with each place (measured: 60 s to forget 15,000 messages instead of 0.6).
 ``@thread(a)``, ``@columns(a)``, ``@fact(a)``, ``@facts(a)``, ``@vectors(a)``, ``@server``, ``@active``   column lists
                 that several blocks share.
+``@use(name)``  the text of another block, which is a part of several statements and none by itself.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ _SHARED = {
 _SERVER = "(extract(epoch from pg_postmaster_start_time())::text || '/' || pg_is_in_recovery()::text)"
 _ACTIVE = "(select s.key from {schema}.space s where " + GATE + " and s.tenant = %(tenant)s and s.active)"  # noqa: S608 - constants
 _MACRO = re.compile(
-    r"@(wall|owner|scope|within|exact|reached|thread|columns|facts?|vectors)\((\w+)\)|@(gate|server|active)\b"
+    r"@(use|wall|owner|scope|within|exact|reached|thread|columns|facts?|vectors)\((\w+)\)|@(gate|server|active)\b"
 )
 _BLOCK = re.compile(r"^-- name: (\w+)\n((?:--[^\n]*\n)+)", re.MULTILINE)
 
@@ -119,6 +120,8 @@ def _expand(text: str, scope: Scope | None) -> str:
         macro, alias, bare = found.groups()
         if bare:
             return {"gate": GATE, "server": _SERVER, "active": _ACTIVE}[bare]
+        if macro == "use":
+            return _expand(blocks()[alias], scope)
         if macro in _SHARED:
             return _SHARED[macro].format(a=alias)
         return _predicates(macro, alias, scope)

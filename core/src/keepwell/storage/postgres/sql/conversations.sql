@@ -1,3 +1,25 @@
+-- name: due_after_append
+-- What an append makes of how far the thread is formed and when it is due, in its "do update set".
+formed_to = case
+    when excluded.due_at is null and t.formed_to = t.last_seq then t.last_seq + excluded.last_seq
+    else t.formed_to
+end,
+due_at = case
+    when excluded.due_at is null then t.due_at
+    when t.form_attempts > 0 then greatest(t.due_at, excluded.due_at)
+    when t.last_seq + excluded.last_seq - t.formed_to >= %(every)s::bigint
+        then least(t.due_at, statement_timestamp())
+    else excluded.due_at
+end,
+due_from = case
+    when excluded.due_at is null then t.due_from
+    when t.form_attempts > 0 then coalesce(t.due_from, excluded.due_at)
+    when t.last_seq + excluded.last_seq - t.formed_to >= %(every)s::bigint
+        then least(t.due_from, statement_timestamp())
+    else least(t.due_from, excluded.due_at)
+end,
+oldest = least(t.oldest, excluded.oldest)
+
 -- name: append
 -- Put a batch at the end of a thread, made where it is missing; one statement, ordered by the thread's row lock.
 with batch as materialized (
@@ -18,25 +40,7 @@ with batch as materialized (
         last_seq = t.last_seq + excluded.last_seq,
         messages = t.messages + excluded.messages,
         length = t.length + excluded.length,
-        formed_to = case
-            when excluded.due_at is null and t.formed_to = t.last_seq then t.last_seq + excluded.last_seq
-            else t.formed_to
-        end,
-        due_at = case
-            when excluded.due_at is null then t.due_at
-            when t.form_attempts > 0 then greatest(t.due_at, excluded.due_at)
-            when t.last_seq + excluded.last_seq - t.formed_to >= %(every)s::bigint
-                then least(t.due_at, statement_timestamp())
-            else excluded.due_at
-        end,
-        due_from = case
-            when excluded.due_at is null then t.due_from
-            when t.form_attempts > 0 then coalesce(t.due_from, excluded.due_at)
-            when t.last_seq + excluded.last_seq - t.formed_to >= %(every)s::bigint
-                then least(t.due_from, statement_timestamp())
-            else least(t.due_from, excluded.due_at)
-        end,
-        oldest = least(t.oldest, excluded.oldest),
+        @use(due_after_append),
         updated_at = clock_timestamp()
     returning t.key, t.last_seq - %(count)s::bigint as base
 ), message as (
@@ -64,25 +68,7 @@ with thread as (
         last_seq = t.last_seq + 1,
         messages = t.messages + 1,
         length = t.length + excluded.length,
-        formed_to = case
-            when excluded.due_at is null and t.formed_to = t.last_seq then t.last_seq + excluded.last_seq
-            else t.formed_to
-        end,
-        due_at = case
-            when excluded.due_at is null then t.due_at
-            when t.form_attempts > 0 then greatest(t.due_at, excluded.due_at)
-            when t.last_seq + excluded.last_seq - t.formed_to >= %(every)s::bigint
-                then least(t.due_at, statement_timestamp())
-            else excluded.due_at
-        end,
-        due_from = case
-            when excluded.due_at is null then t.due_from
-            when t.form_attempts > 0 then coalesce(t.due_from, excluded.due_at)
-            when t.last_seq + excluded.last_seq - t.formed_to >= %(every)s::bigint
-                then least(t.due_from, statement_timestamp())
-            else least(t.due_from, excluded.due_at)
-        end,
-        oldest = least(t.oldest, excluded.oldest),
+        @use(due_after_append),
         updated_at = clock_timestamp()
     returning t.key, t.last_seq
 )

@@ -219,23 +219,27 @@ insert into {schema}.due (tenant, kind, user_id, agent_id, run_id, item)
 select %(tenant)s, 'reform', o.user_id, o.agent_id, o.run_id, o.id::text from opened o
 on conflict (tenant, kind, user_id, agent_id, run_id, item) do update set put_at = clock_timestamp()
 
+-- name: page_of_facts
+-- What a list of facts is narrowed by, and the end of it.
+(%(at)s::timestamptz is null or (f.recorded_at, f.key) < (%(at)s, %(key)s::bigint))
+and case
+    when %(as_of)s::timestamptz is not null
+        then f.recorded_at <= %(as_of)s and (f.retired_at is null or f.retired_at > %(as_of)s)
+    else %(versions)s::boolean or f.retired_at is null
+end
+and (%(valid_at)s::timestamptz is null
+    or coalesce(f.valid_from <= %(valid_at)s, true) and coalesce(f.valid_to > %(valid_at)s, true))
+and (%(fact_key)s::text is null or f.fact_key = %(fact_key)s)
+and (%(kind)s::text is null or f.kind = %(kind)s)
+and (%(subject)s::text is null or f.actor = %(subject)s)
+and (%(where)s::jsonb is null or f.labels @> %(where)s)
+order by f.recorded_at desc, f.key desc limit %(limit)s
+
 -- name: list_facts
 -- Give a page of the scope's facts, the latest recorded first.
 select @fact(f) from {schema}.fact f
 where @scope(f)
-    and (%(at)s::timestamptz is null or (f.recorded_at, f.key) < (%(at)s, %(key)s::bigint))
-    and case
-        when %(as_of)s::timestamptz is not null
-            then f.recorded_at <= %(as_of)s and (f.retired_at is null or f.retired_at > %(as_of)s)
-        else %(versions)s::boolean or f.retired_at is null
-    end
-    and (%(valid_at)s::timestamptz is null
-        or coalesce(f.valid_from <= %(valid_at)s, true) and coalesce(f.valid_to > %(valid_at)s, true))
-    and (%(fact_key)s::text is null or f.fact_key = %(fact_key)s)
-    and (%(kind)s::text is null or f.kind = %(kind)s)
-    and (%(subject)s::text is null or f.actor = %(subject)s)
-    and (%(where)s::jsonb is null or f.labels @> %(where)s)
-order by f.recorded_at desc, f.key desc limit %(limit)s
+    and @use(page_of_facts)
 
 -- name: list_facts_of
 -- Do the same among facts of these ids, and facts that rest on this message or fact.
@@ -260,19 +264,7 @@ where @within(f) and f.key = any(array(
             s.message = %(message)s or s.source_fact = %(source_fact)s and %(source_version)s in (0, s.source_version)
         )
     ))
-    and (%(at)s::timestamptz is null or (f.recorded_at, f.key) < (%(at)s, %(key)s::bigint))
-    and case
-        when %(as_of)s::timestamptz is not null
-            then f.recorded_at <= %(as_of)s and (f.retired_at is null or f.retired_at > %(as_of)s)
-        else %(versions)s::boolean or f.retired_at is null
-    end
-    and (%(valid_at)s::timestamptz is null
-        or coalesce(f.valid_from <= %(valid_at)s, true) and coalesce(f.valid_to > %(valid_at)s, true))
-    and (%(fact_key)s::text is null or f.fact_key = %(fact_key)s)
-    and (%(kind)s::text is null or f.kind = %(kind)s)
-    and (%(subject)s::text is null or f.actor = %(subject)s)
-    and (%(where)s::jsonb is null or f.labels @> %(where)s)
-order by f.recorded_at desc, f.key desc limit %(limit)s
+    and @use(page_of_facts)
 
 -- name: fetch_facts
 -- Give versions of facts by key.
