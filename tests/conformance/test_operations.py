@@ -13,8 +13,8 @@ from keepwell.storage import base, facts
 from keepwell.storage.postgres import record as postgres_record
 from keepwell.testing import conformance
 from keepwell.testing.conformance import Capability, StoreConformance
-from keepwell.testing.reference.reads import READS
-from keepwell.testing.reference.writes import WRITES
+from keepwell.storage.plain.reads import READS
+from keepwell.storage.plain.writes import WRITES
 
 OPERATIONS = [
     one

@@ -16,10 +16,10 @@ from keepwell.models.scope import MAX_TENANT_BYTES, check_id
 from keepwell.recall.arrays import Delta, Mark
 from keepwell.storage.base import LoadScope, Prune, Read, Write
 from keepwell.storage.facts import ReadSecret
-from keepwell.testing.reference.loading import difference, whole
-from keepwell.testing.reference.reads import READS
-from keepwell.testing.reference.tables import Tables
-from keepwell.testing.reference.writes import WRITES
+from keepwell.storage.plain.loading import difference, whole
+from keepwell.storage.plain.reads import READS
+from keepwell.storage.plain.tables import Tables
+from keepwell.storage.plain.writes import WRITES
 
 R = TypeVar("R")
 MAX_MARKS: Final = 64

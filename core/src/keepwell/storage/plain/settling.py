@@ -11,13 +11,13 @@ import numpy as np
 
 from keepwell.errors import FactNotFound, IdempotencyConflict, LeaseLost, MessageNotFound, NotFound
 from keepwell.formation.settle import Draft, Edit, Settled, Standing, settle
-from keepwell.formation.settle import fingerprint as said_mark
+from keepwell.formation.settle import mark as said_mark
 from keepwell.models import Change, Changes, Fact, Owner, Scope, Source
 from keepwell.storage.facts import ApplyEdits, DueItem
-from keepwell.testing.reference.due import record_calls
-from keepwell.testing.reference.facts import Event, Kept, Refusal, Version, in_order
-from keepwell.testing.reference.forming import check, finish
-from keepwell.testing.reference.tables import Request, Tables, fingerprint, kept
+from keepwell.storage.plain.due import record_calls
+from keepwell.storage.plain.facts import Event, Kept, Refusal, Version, in_order
+from keepwell.storage.plain.forming import check, finish
+from keepwell.storage.plain.tables import Request, Tables, fingerprint, kept
 
 CASCADE: Final = "cascade"
 """Who retracts what has lost all that it rested on."""
@@ -84,7 +84,7 @@ def standing(tables: Tables, owner: Owner, edits: Iterable[Edit]) -> Standing:
     drafts = [edit.draft for edit in edits if edit.draft is not None]
     ids = {edit.fact for edit in edits}
     keys = {draft.key for draft in drafts} - {None}
-    marks = {said_mark(draft.text) for draft in drafts}
+    marks = {said_mark(draft.text, draft.kind, draft.key) for draft in drafts}
     mine = [one for one in tables.facts.values() if one.fact.owner == owner]
     last: dict[UUID, int] = {}
     for one in mine:

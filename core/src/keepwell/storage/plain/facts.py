@@ -12,7 +12,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from keepwell.formation.settle import fingerprint
+from keepwell.formation.settle import mark
 from keepwell.models import Change, ChangeKind, Fact, Owner, Rejection, Scope, Source, codec
 
 
@@ -43,7 +43,7 @@ class Version:
     @cached_property
     def mark(self) -> bytes:
         """What is the same for statements that say the same."""
-        return fingerprint(self.fact.text)
+        return mark(self.fact.text, self.fact.kind, self.fact.key)
 
     @cached_property
     def labels(self) -> Any:  # noqa: ANN401 - any JSON value

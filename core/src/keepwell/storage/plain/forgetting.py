@@ -15,10 +15,10 @@ from keepwell.errors import FactNotFound, MessageNotFound, ThreadNotFound
 from keepwell.models import Forgotten, Owner, Receipt, Scope
 from keepwell.storage.base import DeleteMessages, Forget
 from keepwell.storage.facts import Expire, Remains
-from keepwell.testing.reference.facts import Kept
-from keepwell.testing.reference.forming import form_again
-from keepwell.testing.reference.settling import reject
-from keepwell.testing.reference.tables import Conversation, Entry, Lease, Tables
+from keepwell.storage.plain.facts import Kept
+from keepwell.storage.plain.forming import form_again
+from keepwell.storage.plain.settling import reject
+from keepwell.storage.plain.tables import Conversation, Entry, Lease, Tables
 
 PLACES: Final = (
     "threads", "messages", "versions", "postings", "vectors", "idempotency", "facts", "fact_versions", "changes",

@@ -23,8 +23,8 @@ from keepwell.storage.facts import (
     RetryParked,
     Unformed,
 )
-from keepwell.testing.reference.due import record_calls, seconds_since
-from keepwell.testing.reference.tables import Conversation, Entry, Lease, Tables, now
+from keepwell.storage.plain.due import record_calls, seconds_since
+from keepwell.storage.plain.tables import Conversation, Entry, Lease, Tables, now
 
 
 def claim_thread(tables: Tables, change: ClaimThread) -> Claim | None:
@@ -113,9 +113,8 @@ def finish(tables: Tables, formed: Formed) -> None:
     """Move the watermark, and take the thread off the queue where nothing is left to form."""
     talk, lease = check(tables, formed), tables.owners[formed.claim.owner]
     read = [one for one in talk.in_order if talk.formed < one.row.seq <= formed.upto or one.row.key in formed.again]
-    tables.took("formed", (seconds_since(one.row.recorded) for one in read))
     # What was replaced since the claim may be newer than what was read: it is looked at once more.
-    notes = [replace(one, again=_replaced(one, lease)) for one in read]
+    notes = [replace(one, again=_replaced(one, lease), formed_after=seconds_since(one.row.recorded)) for one in read]
     talk = replace(talk.noted(one for one in notes if one.parked is None), formed=formed.upto, attempts=0, error=None)
     if formed.finish:
         tables.owners[formed.claim.owner] = replace(lease, until=None)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,7 +17,7 @@ from keepwell.errors import ThreadNotFound
 from keepwell.models import Message, Owner, Scope, Thread, codec
 from keepwell.storage.base import Space
 from keepwell.storage.facts import DueItem, ModelCall
-from keepwell.testing.reference.facts import Event, Kept, Refusal
+from keepwell.storage.plain.facts import Event, Kept, Refusal
 
 Vectors = Mapping[tuple[int, int], NDArray[np.float32]]
 """Unit vectors by (space, chunk)."""
@@ -79,7 +78,8 @@ class Row:
 class Entry:
     """A message with its vectors, the spaces for which it was looked at, and what is to be formed of it.
 
-    ``again``: it is to be formed again. ``parked``: why it could not be, and since when.
+    ``again``: it is to be formed again. ``parked``: why it could not be, and since when. ``found_after`` and
+    ``formed_after``: so many seconds after its write it could be recalled by its vector, and was formed.
     """
 
     row: Row
@@ -87,6 +87,8 @@ class Entry:
     seen: frozenset[int] = frozenset()
     again: bool = False
     parked: tuple[str, dt.datetime] | None = None
+    found_after: float | None = None
+    formed_after: float | None = None
 
     def of_space(self, space: int | None) -> dict[int, NDArray[np.float32]]:
         """Give its vectors of one space, by chunk."""
@@ -140,7 +142,9 @@ class Conversation:
         entries = self.entries if entries is None else entries
         # A clock that goes backwards must not make a thread older than it was.
         at = max(now(), self.thread.updated_at)
-        thread = replace(self.thread, updated_at=at, message_count=len(entries), **fields)
+        # Who holds only some of the messages counts the others all the same.
+        count = self.thread.message_count + len(entries) - len(self.entries)
+        thread = replace(self.thread, updated_at=at, message_count=count, **fields)
         return replace(self, thread=thread, entries=entries)
 
     @property
@@ -215,7 +219,7 @@ class Tables:
     ``numbers`` is shared by all copies: a number is not given twice, even where the write that took it is undone.
     """
 
-    numbers: itertools.count[int]
+    numbers: Iterator[int]
     revision: int = 0
     threads: dict[tuple[Owner, str], Conversation] = field(default_factory=dict)
     requests: dict[tuple[Owner, str, str], Request] = field(default_factory=dict)
@@ -227,7 +231,6 @@ class Tables:
     owners: dict[Owner, Lease] = field(default_factory=dict)
     waiting: dict[tuple[str, Owner, str], Waiting] = field(default_factory=dict)
     calls: tuple[Call, ...] = ()
-    lags: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     written: dt.datetime | None = None
 
     def copy(self) -> Tables:
@@ -307,10 +310,6 @@ class Tables:
             self.waiting[name] = Waiting(replace(item, attempts=0), at)
         elif at < there.due_at:
             self.waiting[name] = replace(there, due_at=at)
-
-    def took(self, what: str, seconds: Iterable[float]) -> None:
-        """Keep how long something took, of the last thousand."""
-        self.lags = {**self.lags, what: (*self.lags.get(what, ()), *seconds)[-1000:]}
 
 
 def contains(whole: object, part: object) -> bool:

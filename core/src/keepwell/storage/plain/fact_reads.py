@@ -20,8 +20,8 @@ from keepwell.storage.facts import (
     ReadHistory,
     ReadSources,
 )
-from keepwell.testing.reference.facts import Event, Kept
-from keepwell.testing.reference.tables import Tables, contains
+from keepwell.storage.plain.facts import Event, Kept
+from keepwell.storage.plain.tables import Tables, contains
 
 Place = tuple[dt.datetime, int]
 

@@ -25,9 +25,9 @@ from keepwell.storage.base import (
     SwitchSpace,
     VectorRow,
 )
-from keepwell.testing.reference.due import seconds_since
-from keepwell.testing.reference.facts import Kept
-from keepwell.testing.reference.tables import Conversation, Entry, Tables
+from keepwell.storage.plain.due import seconds_since
+from keepwell.storage.plain.facts import Kept
+from keepwell.storage.plain.tables import Conversation, Entry, Tables
 
 K = TypeVar("K", Entry, Kept)
 _NOTHING: Final = (1, 0)
@@ -59,7 +59,6 @@ def put_vectors(tables: Tables, change: PutVectors) -> bool:
             if entry.row.key in rows or first <= entry.row.seq <= last
         ]
         if touched:
-            tables.took("recall", (seconds_since(one.row.recorded) for one in touched if one.row.key in rows))
             tables.keep(talk.noted(touched))
     return space.key == tables.active
 
@@ -68,7 +67,8 @@ def _with_vectors(entry: Entry, space: int, rows: list[VectorRow], *, done: bool
     seen = entry.seen | {space} if done else entry.seen
     if not rows:
         return replace(entry, seen=seen)
-    return replace(entry, vectors={**entry.vectors, **_vectors(space, rows)}, seen=seen)
+    after = seconds_since(entry.row.recorded) if entry.found_after is None else entry.found_after
+    return replace(entry, vectors={**entry.vectors, **_vectors(space, rows)}, seen=seen, found_after=after)
 
 
 def _vectors(space: int, rows: list[VectorRow]) -> dict[tuple[int, int], NDArray[np.float32]]:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from keepwell.models import Scope, codec
 from keepwell.recall.arrays import CandidateColumns, Delta, Mark, MessageColumns, Statistics, VectorColumns, halves
 from keepwell.storage.base import FindCandidates, Weigh, Weight
-from keepwell.testing.reference.facts import Kept
-from keepwell.testing.reference.tables import Conversation, Entry, Tables, contains
+from keepwell.storage.plain.facts import Kept
+from keepwell.storage.plain.tables import Conversation, Entry, Tables, contains
 
 Item = tuple[Conversation, Entry]
 Thing = Item | Kept

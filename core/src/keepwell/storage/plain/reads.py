@@ -26,13 +26,13 @@ from keepwell.storage.base import (
     ReadStatus,
     TenantStatus,
 )
-from keepwell.testing.reference.due import DUE_READS
-from keepwell.testing.reference.fact_reads import FACT_READS
-from keepwell.testing.reference.forgetting import FORGET_READS
-from keepwell.testing.reference.forming import FORMING_READS
-from keepwell.testing.reference.loading import LOADING_READS
-from keepwell.testing.reference.spaces import SPACE_READS
-from keepwell.testing.reference.tables import Conversation, Entry, Tables, contains
+from keepwell.storage.plain.due import DUE_READS
+from keepwell.storage.plain.fact_reads import FACT_READS
+from keepwell.storage.plain.forgetting import FORGET_READS
+from keepwell.storage.plain.forming import FORMING_READS
+from keepwell.storage.plain.loading import LOADING_READS
+from keepwell.storage.plain.spaces import SPACE_READS
+from keepwell.storage.plain.tables import Conversation, Entry, Tables, contains
 
 Place = tuple[dt.datetime, int]
 

@@ -12,9 +12,9 @@ from uuid import UUID
 
 from keepwell.models import Source
 from keepwell.storage.facts import DueItem, LiftRejections, PutHistory
-from keepwell.testing.reference.facts import Event, Kept, Version, in_order
-from keepwell.testing.reference.settling import missing, rejected
-from keepwell.testing.reference.tables import Tables, now
+from keepwell.storage.plain.facts import Event, Kept, Version, in_order
+from keepwell.storage.plain.settling import missing, rejected
+from keepwell.storage.plain.tables import Tables, now
 
 
 def put_history(tables: Tables, change: PutHistory) -> dict[str, int]:

@@ -27,7 +27,7 @@ from keepwell.storage.facts import (
     Spent,
     TakeDue,
 )
-from keepwell.testing.reference.tables import Call, Lease, Tables, Waiting, kept, now
+from keepwell.storage.plain.tables import Call, Entry, Lease, Tables, Waiting, kept, now
 
 
 def put_due(tables: Tables, change: PutDue) -> None:
@@ -132,12 +132,19 @@ def read_formation(tables: Tables, _: ReadFormation) -> FormationStatus:
         failing=sum(error is not None for error in (*(one.error for one in talks), *(one.error for one in waiting))),
         parked=sum(one.parked is not None for talk in tables.threads.values() for one in talk.in_order),
         rejections=len(tables.refusals),
-        recall_lag=_lag(tables.lags.get("recall", ())),
-        formed_lag=_lag(tables.lags.get("formed", ())),
+        recall_lag=lag(one.found_after for one in _newest(tables)),
+        formed_lag=lag(one.formed_after for one in _newest(tables)),
     )
 
 
-def _lag(seconds: tuple[float, ...]) -> tuple[float, float] | None:
+def _newest(tables: Tables) -> list[Entry]:
+    entries = [entry for talk in tables.threads.values() for entry in talk.in_order]
+    return sorted(entries, key=lambda one: one.row.key)[-1000:]
+
+
+def lag(given: Iterable[float | None]) -> tuple[float, float] | None:
+    """Give the median and the 95th percentile of the seconds that are known."""
+    seconds = [one for one in given if one is not None]
     return (float(np.median(seconds)), float(np.percentile(seconds, 95))) if seconds else None
 
 

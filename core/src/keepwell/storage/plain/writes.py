@@ -21,14 +21,14 @@ from keepwell.storage.base import (
     UpdateThread,
 )
 from keepwell.storage.facts import ApplyEdits
-from keepwell.testing.reference.due import DUE_WRITES
-from keepwell.testing.reference.forgetting import FORGET_WRITES
-from keepwell.testing.reference.forming import FORMING_WRITES
-from keepwell.testing.reference.history import HISTORY_WRITES
-from keepwell.testing.reference.moving import MOVE_WRITES, merged, refuse_known
-from keepwell.testing.reference.settling import apply_edits
-from keepwell.testing.reference.spaces import SPACE_WRITES
-from keepwell.testing.reference.tables import Conversation, Entry, Request, Row, Tables, content, fingerprint, now
+from keepwell.storage.plain.due import DUE_WRITES
+from keepwell.storage.plain.forgetting import FORGET_WRITES
+from keepwell.storage.plain.forming import FORMING_WRITES
+from keepwell.storage.plain.history import HISTORY_WRITES
+from keepwell.storage.plain.moving import MOVE_WRITES, merged, refuse_known
+from keepwell.storage.plain.settling import apply_edits
+from keepwell.storage.plain.spaces import SPACE_WRITES
+from keepwell.storage.plain.tables import Conversation, Entry, Request, Row, Tables, content, fingerprint, now
 
 
 def append(tables: Tables, change: AppendMessages) -> Appended:

@@ -11,9 +11,9 @@ from uuid import UUID
 from keepwell.errors import ThreadExists
 from keepwell.models import Lineage, Owner, Source, Thread
 from keepwell.storage.base import CloneThread, MoveThread
-from keepwell.testing.reference.facts import Kept
-from keepwell.testing.reference.settling import reopen
-from keepwell.testing.reference.tables import Conversation, Tables, kept, now
+from keepwell.storage.plain.facts import Kept
+from keepwell.storage.plain.settling import reopen
+from keepwell.storage.plain.tables import Conversation, Entry, Tables, kept, now
 
 
 def clone(tables: Tables, change: CloneThread) -> Thread:
@@ -26,7 +26,13 @@ def clone(tables: Tables, change: CloneThread) -> Thread:
     title = source.thread.title if change.title is None else change.title
     metadata = merged(source.thread.metadata, change.metadata)
     entries = {
-        entry.row.id: replace(entry, row=replace(entry.row, key=next(tables.numbers), recorded=now(), versions=()))
+        entry.row.id: Entry(
+            replace(entry.row, key=next(tables.numbers), recorded=now(), versions=()),
+            entry.vectors,
+            entry.seen,
+            entry.again,
+            entry.parked,
+        )
         for entry in source.in_order
         if change.until is None or entry.row.seq <= change.until
     }
