@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from benchmarks import formation, llamaindex, reading, speed, waiting, weight, writing
+from benchmarks import formation, history, llamaindex, reading, speed, waiting, weight, writing
 from benchmarks.ground import Ground, ground
 
 ALL: dict[str, Callable[[Ground], None]] = {
@@ -16,6 +16,7 @@ ALL: dict[str, Callable[[Ground], None]] = {
     "large-scope": speed.large_scope,
     "async": waiting.asynchronous,
     "formation": formation.formation,
+    "chat-history": history.chat_history,
     "llamaindex": llamaindex.tool_turn,
     "weight": weight.weigh,
 }

@@ -142,6 +142,17 @@ def test_sessions_and_owners_are_apart(memory: Memory) -> None:
     assert words(bob.messages) == ["bob's"]
 
 
+async def test_a_window_is_of_whole_turns(memory: Memory) -> None:
+    """A history of the last messages begins with what a person said, never with a result that lacks its call."""
+    history_of(memory).add_messages([*TURN, HumanMessage("And back?", id="h2"), AIMessage("At nine.", id="c")])
+    assert [one.id for one in history_of(memory, last=2).messages] == ["h2", "c"]
+    assert [one.id for one in history_of(memory, last=4).messages] == ["h2", "c"]
+    assert [one.id for one in await history_of(memory, last=6).aget_messages()] == ["h", "a", "t", "b", "h2", "c"]
+    assert [one.id for one in history_of(memory, tokens=30).messages][-2:] == ["h2", "c"]
+    with pytest.raises(errors.InvalidQuery, match="1 or more"):
+        _ = history_of(memory, tokens=0, strict=True).messages
+
+
 def test_clear_of_nothing_is_nothing(memory: Memory) -> None:
     """Clearing a session that was never written to does nothing, and it can be written to afterwards."""
     history = history_of(memory)

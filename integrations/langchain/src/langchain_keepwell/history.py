@@ -41,6 +41,8 @@ class KeepwellChatMessageHistory(BaseChatMessageHistory):
         user_id: whose conversation it is; at least one of the three ids is needed.
         agent_id: which agent's.
         run_id: of which run.
+        last: give only the newest whole turns within so many messages; the whole conversation where not given.
+        tokens: give only the newest whole turns within so many tokens.
         strict: whether failures of the store are raised.
 
     Raises:
@@ -61,10 +63,13 @@ class KeepwellChatMessageHistory(BaseChatMessageHistory):
         user_id: str | None = None,
         agent_id: str | None = None,
         run_id: str | None = None,
+        last: int | None = None,
+        tokens: int | None = None,
         strict: bool = False,
     ) -> None:
         """Keep what is needed to find the thread."""
         self.session_id = session_id
+        self._last, self._tokens = last, tokens
         self._door = Door(memory, Scope(user_id=user_id, agent_id=agent_id, run_id=run_id), strict=strict)
 
     @property
@@ -74,28 +79,36 @@ class KeepwellChatMessageHistory(BaseChatMessageHistory):
 
     @property
     def messages(self) -> list[BaseMessage]:  # type: ignore[override]  # it is read from the store, not set
-        """The whole conversation, oldest first.
+        """The conversation, or the window of it that was asked for, oldest first.
 
         Raises:
+            InvalidQuery: the window is of less than one message or token.
             StoreError: the store cannot be read, and the history is strict.
         """
         thread = self.thread
         try:
-            stored = thread.messages()
+            stored = thread.window(self._last, tokens=self._tokens) if self._bounded else thread.messages()
         except FAILURES as error:
             self._door.survive(error, _UNREADABLE)
             stored = Messages()
         return self._with_held(thread, stored)
 
     async def aget_messages(self) -> list[BaseMessage]:
-        """Give the whole conversation, oldest first; see :attr:`messages`."""
+        """Give the conversation, oldest first; see :attr:`messages`."""
         thread = (await self._door.aview()).thread(self.session_id)
         try:
-            stored = await thread.amessages()
+            if self._bounded:
+                stored = await thread.awindow(self._last, tokens=self._tokens)
+            else:
+                stored = await thread.amessages()
         except FAILURES as error:
             self._door.survive(error, _UNREADABLE)
             stored = Messages()
         return self._with_held(thread, stored)
+
+    @property
+    def _bounded(self) -> bool:
+        return self._last is not None or self._tokens is not None
 
     def _with_held(self, thread: ScopedThread, stored: Sequence[Message]) -> list[BaseMessage]:
         """Put what waits to be written in its place: it was said after all that is stored."""
