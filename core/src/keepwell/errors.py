@@ -10,6 +10,8 @@
     │   ├── ThreadNotFound
     │   ├── MessageNotFound
     │   ├── FactNotFound
+    │   ├── EntityNotFound
+    │   ├── RelationNotFound
     │   └── ChangeNotFound
     ├── Conflict
     │   ├── ThreadExists
@@ -26,6 +28,7 @@
     │   ├── NotPermitted                    the role lacks a right
     │   ├── RowSecurityBypassed             `require_rls` was asked for and cannot be had
     │   └── StoreFailed                     any other refusal of the database
+    ├── LanguageMismatch                    the store's terms were made by the rules of another language
     ├── EmbeddingError
     │   ├── EmbedderMismatch                the store's vectors are of another model
     │   └── EmbedderFailed                  the model raised or answered nonsense
@@ -79,6 +82,14 @@ class MessageNotFound(NotFound):
 
 class FactNotFound(NotFound):
     """No such fact in this scope."""
+
+
+class EntityNotFound(NotFound):
+    """There is no such entity here."""
+
+
+class RelationNotFound(NotFound):
+    """There is no such relation that stands here."""
 
 
 class ChangeNotFound(NotFound):
@@ -147,6 +158,10 @@ class StoreFailed(StoreError):
 
 class EmbeddingError(KeepwellError):
     """Something about embeddings is wrong."""
+
+
+class LanguageMismatch(KeepwellError):
+    """The store's terms were made by the rules of another language."""
 
 
 class EmbedderMismatch(EmbeddingError):

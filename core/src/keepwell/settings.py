@@ -23,7 +23,13 @@ class Settings(BaseSettings):
     does it, ``worker``: who. ``instructions`` and ``never``: texts for it. ``tokens_per_day`` and ``calls_per_day``:
     what it may use for one owner. ``distil_hour`` (UTC): when patterns are looked for. ``retention_days``: how long
     messages are kept. ``secret``: what rejections are hashed under, instead of one that is kept in the store.
+    ``language``: by whose rules words are stemmed (``german``; ``simple`` stems nothing); where nothing is said, that
+    of what is kept already, English at first.
     ``ranking``: whether recalls weigh by what was learned, or by weights set by hand.
+    ``graph``: ``record`` notes who is spoken of and how they stand to each other, ``none`` does not,
+    the address of a Neo4j (``neo4j://...``) does, and projects it there as ``neo4j_user`` with ``neo4j_password``;
+    ``graph_source``: whether recall walks it in the record or in Neo4j, which it waits ``graph_seconds`` for;
+    ``merge_threshold``: how alike two names are (with their company) that are taken to be one.
     ``context_items`` and ``context_characters``: how much a context recalls, and of each.
     """
 
@@ -52,7 +58,14 @@ class Settings(BaseSettings):
     distil_hour: int | None = Field(3, ge=0, le=23)
     retention_days: float | None = Field(None, gt=0)
     secret: SecretStr | None = Field(None, min_length=16)
+    language: str | None = None
     ranking: Literal["learned", "hand"] = "learned"
+    graph: str = "record"
+    graph_source: Literal["record", "neo4j"] = "record"
+    graph_seconds: float = Field(1.0, gt=0)
+    neo4j_user: str | None = None
+    neo4j_password: SecretStr | None = None
+    merge_threshold: float = Field(0.7, gt=0, le=1)
     context_items: int = Field(5, ge=1, le=1000)
     context_characters: int = Field(300, ge=20)
 

@@ -100,7 +100,13 @@ class Desk:
         return Progress(*columns, console=console, transient=True, disable=not shown)
 
     @contextmanager
-    def memory(self, embedder: str | None = None, language_model: str | None = None) -> Iterator[Memory]:
+    def memory(
+        self,
+        embedder: str | None = None,
+        language_model: str | None = None,
+        language: str | None = None,
+        graph: str | None = None,
+    ) -> Iterator[Memory]:
         """Open the store, with ``embedder="auto"`` for what makes or compares vectors; a command has no worker."""
         with Memory.open(
             self.dsn,
@@ -110,6 +116,8 @@ class Desk:
             embedder=embedder,
             language_model=language_model,
             worker="none",
+            language=language,
+            graph=graph,
         ) as memory:
             yield memory
 

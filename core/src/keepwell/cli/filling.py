@@ -18,8 +18,9 @@ from keepwell import Message, ScopedMemory, ScopedThread, Thread
 from keepwell.cli.desk import Agent, Desk, Run, User, Whose, at_desk, view_of
 from keepwell.cli.failing import INTERRUPTED
 from keepwell.cli.plain import counted
+from keepwell.cli.taking_over import LIBRARIES, Origin, take_over
 from keepwell.cli.working import carried
-from keepwell.errors import EmbeddingError, ImportFormatError, ThreadExists
+from keepwell.errors import EmbeddingError, ImportFormatError, ThreadExists, UsageError
 from keepwell.importing import Format, ImportedThread, LeftOut, detect, read
 from keepwell.importing.kept import is_export
 
@@ -36,6 +37,16 @@ _REASONS: dict[LeftOut, str] = {
     "other": "of an unknown kind",
     "empty": "empty",
 }
+
+_Source = Annotated[
+    str | None, typer.Option("--from", help="The other library's database: its address.", show_default=False)
+]
+_Table = Annotated[str | None, typer.Option("--table", help="Its table, or the database in Neo4j.", show_default=False)]
+_Sessions = Annotated[
+    list[str] | None, typer.Option("--session", help="Only this session; may be given again.", show_default=False)
+]
+_Label = Annotated[str, typer.Option("--node-label", help="In Neo4j, the label of session nodes.")]
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="With --from: count, and write nothing.")]
 
 
 class Choice(StrEnum):
@@ -81,7 +92,11 @@ def import_(
     desk: Desk,
     *,
     file: Annotated[
-        Path, typer.Argument(help="An export (.zip, folder or .json) or a JSONL file.", show_default=False)
+        Path,
+        typer.Argument(
+            help="An export (.zip, folder or .json) or a JSONL file; or, with --from, one of: " + ", ".join(LIBRARIES),
+            show_default=False,
+        ),
     ],
     user: User = None,
     agent: Agent = None,
@@ -89,11 +104,24 @@ def import_(
     format: Annotated[Choice, typer.Option(help="What the file is.")] = Choice.AUTO,  # noqa: A002 - the option's name
     thread_prefix: Annotated[str, typer.Option(help="Put before each thread's id.", show_default=False)] = "",
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out what cannot be read.")] = False,
+    source: _Source = None,
+    table: _Table = None,
+    session: _Sessions = None,
+    node_label: _Label = "Session",
+    dry_run: _DryRun = False,
 ) -> None:
     """Import conversations: a ChatGPT or Claude export, or JSON lines with a text each; or what export wrote.
 
-    Run again, it adds only what is new. Stopped at any moment, it goes on where it was.
+    With --from it takes over what another library keeps in a database. Run again, it adds only what is new. Stopped
+    at any moment, it goes on where it was.
     """
+    library = next((name for name in LIBRARIES if name == str(file)), None)
+    if library is not None and not file.exists():
+        origin = Origin(source, table, session or (), node_label, thread_prefix, dry_run)
+        take_over(desk, library, origin, Whose(user, agent, run))
+        return
+    if source is not None or dry_run:
+        raise UsageError(f"--from and --dry-run are for: {', '.join(LIBRARIES)}")
     tally = Tally()
     kind = format.of(file)
     if kind == "keepwell":

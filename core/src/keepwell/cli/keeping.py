@@ -93,6 +93,19 @@ def reembed(desk: Desk) -> None:
 
 
 @at_desk
+def reanalyse(
+    desk: Desk, language: Annotated[str, typer.Argument(help="Whose rules stem words: german, or simple for none.")]
+) -> None:
+    """Keep the words of all messages and facts by the rules of another language; broken off, it goes on."""
+    columns = (TextColumn("words"), BarColumn(), MofNCompleteColumn())
+    with desk.memory(language="") as memory, desk.progress(*columns) as bar:
+        task = bar.add_task("", total=memory.status().record.messages)
+        count = memory.reanalyse(language, progress=lambda done: bar.update(task, completed=done))
+    told = f"{count:,} messages and facts are kept by the rules of {language} now"
+    desk.tell({"changed": count, "language": language}, told if count else f"all is kept by the rules of {language}")
+
+
+@at_desk
 def drain(desk: Desk) -> None:
     """Do now what is due: vectors, facts (with a language model), what is past its time."""
     with desk.memory("auto") as memory, desk.err.status("working"):

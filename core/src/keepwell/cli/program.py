@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from keepwell.cli import asking, facts, filling, forgetting, keeping, working
+from keepwell.cli import asking, facts, filling, forgetting, graph, keeping, working
 from keepwell.cli.demo.command import demo
 from keepwell.cli.desk import AsJson, Desk, Dsn, Folder, Schema, Tenant
 from keepwell.cli.failing import log_on_one_line, on_one_line
@@ -62,10 +62,12 @@ def program() -> typer.Typer:
     app.command("retract", rich_help_panel=_FACTS)(facts.retract)
     app.command("restore", rich_help_panel=_FACTS)(facts.restore)
     app.command("revert", rich_help_panel=_FACTS)(facts.revert)
+    app.add_typer(graph.commands(), name="graph", rich_help_panel=_FACTS)
     app.command("status", rich_help_panel=_CARE)(keeping.status)
     app.command("schema", rich_help_panel=_CARE)(keeping.schema)
     app.command("migrate", rich_help_panel=_CARE)(keeping.migrate)
     app.command("reembed", rich_help_panel=_CARE)(keeping.reembed)
+    app.command("reanalyse", rich_help_panel=_CARE)(keeping.reanalyse)
     app.command("drain", rich_help_panel=_CARE)(keeping.drain)
     app.command("worker", rich_help_panel=_CARE)(working.worker)
     app.command("retry", rich_help_panel=_CARE)(working.retry)

@@ -138,6 +138,7 @@ def drained(done: Any) -> str:  # noqa: ANN401 - a Drained
         "parked": "could not be formed",
         "failed": "threads to be tried again",
         "expired": "past their time",
+        "projected": "brought to the projection",
     }
     told = [f"{count:,} {words[name]}" for name, count in dataclasses.asdict(done).items() if count and name in words]
-    return ", ".join(told) or "nothing was due"
+    return ", ".join([*told, *(f"skipped: {reason}" for reason in done.skipped)]) or "nothing was due"

@@ -144,11 +144,16 @@ def _entry(message: Message, screen: Screen, number: int | None) -> Mapping[str,
     return {**told, "who": who, "date": f"{message.created_at:%Y-%m-%d %H:%M %A}", "text": cut}
 
 
-def request(given: Excerpt, policy: Mapping[str, object]) -> list[Message]:
-    """Give the messages that ask a model for the facts of an excerpt."""
-    asked = {"task": "extract", "conversation": list(given.entries)}
+def request(
+    given: Excerpt, policy: Mapping[str, object], rules: Sequence[str] = (), told: Mapping[str, object] | None = None
+) -> list[Message]:
+    """Give the messages that ask a model for the facts of an excerpt.
+
+    ``rules`` and ``told`` are what else is asked for in the same call, and what is to be known for it.
+    """
+    asked = {"task": "extract", "conversation": list(given.entries), **(told or {})}
     return [
-        Message.system("\n".join(_rules(given.settings, policy))),
+        Message.system("\n".join((*_rules(given.settings, policy), *rules))),
         Message.user(json.dumps(asked, ensure_ascii=False)),
     ]
 

@@ -19,6 +19,8 @@ class FormationSettings:
     ``assistant_facts`` and ``procedures`` take the agent's own messages as evidence too. ``guard_share`` and
     ``guard_floor`` bound what one answer may retract. ``distil_hour`` (UTC) is when distillation is due every day;
     None means never. ``retention_days`` is how long messages are kept where no policy says otherwise.
+    ``graph``: whether names and relations are noted (a memory says so, where its store keeps them);
+    ``merge_threshold``: how alike two are that are taken to be one.
     """
 
     batch: int = 20
@@ -42,3 +44,5 @@ class FormationSettings:
     distil_hour: int | None = 3
     distil_characters: int = 40_000
     retention_days: float | None = None
+    graph: bool = False
+    merge_threshold: float = 0.7

@@ -19,6 +19,7 @@ from uuid import UUID, uuid4
 
 from keepwell.errors import FactChanged, FactNotFound
 from keepwell.models.fact import TRUST, Change, ChangeKind, Fact, Source, Trust
+from keepwell.models.items import is_item
 from keepwell.models.scope import Owner
 
 if TYPE_CHECKING:
@@ -59,6 +60,16 @@ def _telling(found: re.Match[str]) -> str:
 def fingerprint(text: str) -> bytes:
     """Give 16 bytes that are the same for statements that say the same (see :func:`normal`)."""
     return blake2b(normal(text).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def mark(text: str, kind: str, key: str | None) -> bytes:
+    """Give what no two standing facts of an owner have in common: what they say, or of a store's item where it lies.
+
+    Two items may say the same, and say what a fact says.
+    """
+    if key is not None and is_item(kind, key):
+        return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16, person=b"item").digest()
+    return fingerprint(text)
 
 
 def hashes(secret: bytes, text: str, key: str | None) -> tuple[bytes, ...]:
@@ -155,9 +166,9 @@ class _Table:
     def by_key(self, key: str | None) -> Fact | None:
         return None if key is None else next((f for f in self.facts.values() if f.key == key), None)
 
-    def by_text(self, text: str) -> Fact | None:
-        mark = fingerprint(text)
-        return next((f for f in self.facts.values() if fingerprint(f.text) == mark), None)
+    def by_text(self, draft: Draft) -> Fact | None:
+        said = mark(draft.text, draft.kind, draft.key)
+        return next((f for f in self.facts.values() if mark(f.text, f.kind, f.key) == said), None)
 
 
 def settle(
@@ -230,7 +241,7 @@ class _Maker:
         draft = _given(edit)
         if (there := self.table.by_key(draft.key)) is not None:
             return self._update(replace(edit, kind="UPDATE", fact=there.id), there)
-        if (same := self.table.by_text(draft.text)) is not None:
+        if (same := self.table.by_text(draft)) is not None:
             if draft.key is None or same.key is not None:
                 return [self._again(edit, same)]
             return self._update(replace(edit, kind="UPDATE", fact=same.id), same)
@@ -257,7 +268,7 @@ class _Maker:
 
     def _others(self, draft: Draft, ident: UUID) -> tuple[Fact | None, Fact | None]:
         """Give the facts but this one that have the draft's key and that say what it says."""
-        found = self.table.by_key(draft.key), self.table.by_text(draft.text)
+        found = self.table.by_key(draft.key), self.table.by_text(draft)
         holder, other = (None if one is None or one.id == ident else one for one in found)
         return holder, other
 

@@ -2,9 +2,13 @@
 
 from keepwell.memory.front import Memory, default_memory, open_named
 from keepwell.memory.holding import Holding
+from keepwell.memory.items import FindNamespaces, GetItem, ItemAnswer, ItemOp, Items, PutItem, SearchItems
 from keepwell.memory.scoped import ScopedMemory
 from keepwell.memory.status import Status
 from keepwell.memory.thread import ScopedThread
 from keepwell.memory.transfer import Transfer
 
-__all__ = ["Holding", "Memory", "ScopedMemory", "ScopedThread", "Status", "Transfer", "default_memory", "open_named"]
+__all__ = [
+    "FindNamespaces", "GetItem", "Holding", "ItemAnswer", "ItemOp", "Items", "Memory", "PutItem", "ScopedMemory",
+    "ScopedThread", "SearchItems", "Status", "Transfer", "default_memory", "open_named",
+]  # fmt: skip

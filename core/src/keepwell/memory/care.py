@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import EllipsisType
@@ -16,7 +17,8 @@ from keepwell.memory.past import Past, check_facts_of
 from keepwell.memory.policy import checked_policy, days
 from keepwell.memory.thread import ScopedThread
 from keepwell.memory.twins import twin
-from keepwell.models import Fact, Message, Receipt, Source
+from keepwell.models import Fact, Message, Receipt, Scope, Source
+from keepwell.models.items import NOBODY
 from keepwell.storage import base
 from keepwell.storage.facts import MessageKeys, RawSources, SetPolicy
 
@@ -55,7 +57,8 @@ class Care(Past):
             NotFound: the thread, message or fact is not there.
         """
         change = self._forgetting(one, everywhere=everywhere, never_again=never_again)
-        return self._engine.write(change, connection)
+        left = () if one else self._not_covered()
+        return replace(self._engine.write(change, connection), not_covered=left)
 
     def configure(
         self,
@@ -147,6 +150,13 @@ class Care(Past):
                     "forget() takes a ScopedThread, a Message or a Fact, "
                     f"not {type(one[0]).__name__}; nothing was forgotten"
                 )
+
+    def _not_covered(self) -> tuple[str, ...]:
+        """Say what no forgetting of a person reaches: items of stores whose namespace names nobody."""
+        if self.scope.covers(NOBODY):
+            return ()
+        left = self._engine.record.read(base.Weigh(Scope(agent_id=NOBODY.agent_id))).messages
+        return (f"{left} items of stores in namespaces that name nobody",) if left else ()
 
     def _own_key(self, thread: ScopedThread) -> UUID:
         if not self.scope.covers(thread.owner):

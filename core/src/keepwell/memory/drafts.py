@@ -118,7 +118,7 @@ def filled(engine: Engine, drafts: Sequence[Draft]) -> list[Draft]:
     """
     secret = engine.secret()
     vectors = _vectors(engine, [draft.text for draft in drafts])
-    return [completed(draft, secret, rows) for draft, rows in zip(drafts, vectors, strict=True)]
+    return [completed(draft, secret, rows, engine.language) for draft, rows in zip(drafts, vectors, strict=True)]
 
 
 def space_of(engine: Engine, drafts: Iterable[Draft | None]) -> int | None:

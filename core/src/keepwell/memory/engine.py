@@ -6,29 +6,39 @@ import asyncio
 import contextvars
 import logging
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 
-from keepwell.errors import EmbedderFailed, EmbedderMismatch, KeepwellError, RerankerFailed
+from keepwell.errors import (
+    EmbedderFailed,
+    EmbedderMismatch,
+    KeepwellError,
+    LanguageMismatch,
+    NotPermitted,
+    RerankerFailed,
+)
 from keepwell.formation.options import FormationSettings
 from keepwell.memory.joining import OnLoop, is_asynchronous
 from keepwell.memory.opened import Opened
 from keepwell.providers.embedding import Embedder, unit, unit_vector
 from keepwell.providers.language import LanguageModel
 from keepwell.providers.reranking import Reranked, Reranker, checked
-from keepwell.recall.analysis import analyse
+from keepwell.recall.analysis import ENGLISH, Language, analyse, check_language
 from keepwell.recall.cache import SnapshotCache
 from keepwell.recall.tokens import Counter
 from keepwell.storage.base import ActiveSpace, Appended, Forming, OpenSpace, PostTerms, Record, Space, Write
 from keepwell.storage.facts import ReadSecret
+from keepwell.storage.languages import NoteLanguage, ReadLanguage
 from keepwell.work import embed_appended
 
 if TYPE_CHECKING:
     from purgatory import AsyncCircuitBreakerFactory, SyncCircuitBreakerFactory
 
+    from keepwell.memory.places import ProjectionPlace
     from keepwell.providers.embedding import Vectors
     from keepwell.recall.weights import Ranking
 
@@ -39,6 +49,8 @@ _log = logging.getLogger("keepwell.memory")
 POST_EVERY = 256
 """A thread's postings are brought up to date when its ``seq`` passes a multiple of this."""
 _FAILURES, _REST_SECONDS = 5, 30.0
+_LANGUAGE_SECONDS = 60.0
+"""How long a process may go on by the rules of a language after another has switched the tenant to others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +74,8 @@ class Habits:
     context_items: int = 5
     context_characters: int = 300
     ranking: Ranking = "learned"
+    language: Language | None = None
+    projection: ProjectionPlace | None = None
 
 
 class Engine:
@@ -74,6 +88,7 @@ class Engine:
 
         Raises:
             EmbedderMismatch: the store's vectors were made by another model.
+            LanguageMismatch: its terms were made by the rules of another language.
         """
         self.opened = opened
         self.tenant = tenant
@@ -85,7 +100,9 @@ class Engine:
         self._space: Space | None = None
         self._secret = habits.secret
         self._opening = threading.Lock()
-        analyse("ready")
+        self.language = self._noted_language()
+        self._language_read = time.monotonic()
+        analyse("ready", self.language)
         self._check_space()
 
     def write(self, change: Write[R], connection: object = None) -> R:
@@ -114,6 +131,35 @@ class Engine:
         context = contextvars.copy_context()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.opened.executor(), lambda: context.run(work, *args, **kwargs))
+
+    # Language
+
+    def notice_language(self) -> None:
+        """Go by the rules of the language that is noted for the tenant, where another process has switched it."""
+        if time.monotonic() - self._language_read < _LANGUAGE_SECONDS:
+            return
+        self._language_read = time.monotonic()
+        noted = self.record.read(ReadLanguage())
+        if noted not in (None, self.language):
+            _log.warning("terms are made by the rules of %s from now on, as the tenant's are", noted)
+            self.language = str(noted)
+
+    def _noted_language(self) -> Language:
+        """Give the language by whose rules this tenant's terms are made; that of the settings where it is new."""
+        wanted = None if self.habits.language is None else check_language(self.habits.language)
+        noted = self.record.read(ReadLanguage())
+        if noted is None:
+            try:
+                noted = self.record.write(NoteLanguage(wanted or ENGLISH))
+            except NotPermitted as error:  # a role that may only read
+                _log.info("the language of terms is not noted: %s", error)
+                noted = wanted or ENGLISH
+        if wanted not in (None, noted):
+            raise LanguageMismatch(
+                f"this tenant's words are kept by the rules of {noted!r}, not of {wanted!r}; open it with "
+                f"language={noted!r}, or with none, or have them made anew: keepwell reanalyse {wanted}"
+            )
+        return noted
 
     # Models
 
@@ -157,12 +203,23 @@ class Engine:
         with _as_failure(EmbedderFailed):
             return unit(embedder.embed(readable), embedder.dimension, len(texts))
 
+    async def aunit_vectors(self, texts: list[str]) -> Vectors:
+        """Do what ``unit_vectors`` does, a model that can be awaited being asked on the caller's loop."""
+        embedder = self._embedder()
+        native = getattr(embedder, "aembed", None)
+        if native is None:
+            return await self.run(self.unit_vectors, texts)
+        readable = [text.encode("utf-8", "replace").decode() for text in texts]
+        with _as_failure(EmbedderFailed):
+            return unit(await native(readable), embedder.dimension, len(texts))
+
     def after_append(self, appended: Appended) -> None:
         """Do what follows an append's commit: vectors by an embedder in this process, and postings now and then.
 
         A failure leaves them due.
         """
         if appended.written:
+            self.notice_language()
             self._embed(appended)
             self._post(appended)
 
@@ -216,6 +273,12 @@ class Engine:
         with _as_failure(RerankerFailed), self._breakers.get_breaker("reranker"):
             asked = self.opened.model_executor().submit(reranker.rerank, query, texts)
             return checked(asked.result(self.models.seconds), len(texts))
+
+    @contextmanager
+    def guarded(self, what: str, kind: type[KeepwellError]) -> Iterator[None]:
+        """Raise whatever fails inside as an error of that kind; after failures in a row do not even try for a while."""
+        with _as_failure(kind), self._breakers.get_breaker(what):
+            yield
 
     def _ask(self, text: str) -> Vectors:
         embedder = self._embedder()

@@ -6,6 +6,7 @@ import logging
 
 from keepwell.errors import EmbedderFailed, KeepwellError
 from keepwell.memory.engine import Engine
+from keepwell.memory.projection import projector_of
 from keepwell.memory.request import Request
 from keepwell.models import Fact, Owner
 from keepwell.storage.base import Space
@@ -24,6 +25,8 @@ def tools_of(engine: Engine) -> Tools:
         engine.secret(),
         engine.habits.formation,
         lambda owner, statements: [remembered(engine, owner, statement) for statement in statements],
+        language=engine.language,
+        projector=projector_of(engine),
     )
 
 

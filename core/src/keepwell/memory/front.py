@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar
 from uuid import UUID
 
 from keepwell.errors import KeepwellError, MissingExtra, StoreClosed, ThreadNotFound, UsageError
@@ -18,7 +19,8 @@ from keepwell.memory.engine import Engine, Habits, Models
 from keepwell.memory.forming import tools_of
 from keepwell.memory.holding import Holding
 from keepwell.memory.opened import Opened, Registry
-from keepwell.memory.places import Place, check_dsn
+from keepwell.memory.places import Place, ProjectionPlace, check_dsn, is_projection
+from keepwell.memory.projection import GraphTools, projector_of
 from keepwell.memory.scoped import ScopedMemory
 from keepwell.memory.status import Status
 from keepwell.memory.thread import ScopedThread
@@ -28,17 +30,23 @@ from keepwell.models.message import now
 from keepwell.models.scope import MAX_TENANT_BYTES, check_id
 from keepwell.providers.embedding import Embedder, embedder_of
 from keepwell.providers.language import LanguageModel
+from keepwell.recall.analysis import check_language
 from keepwell.recall.tokens import Counter, estimate
 from keepwell.storage.base import Forming, ReadStatus, Store
 from keepwell.storage.facts import ListParked, ReadFormation, ReadSpent, RetryParked
-from keepwell.work import Drained, FormedThread, Progress, Worker, drain, form_thread, reembed
+from keepwell.work import Drained, FormedThread, Progress, Worker, drain, form_thread, reanalyse, reembed
 
 if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool
 
+    from keepwell.memory.items import Items
+    from keepwell.memory.whose import OwnerOf
     from keepwell.providers.reranking import Reranker
     from keepwell.settings import Settings
+    from keepwell.storage.postgres.guests import Checkpoints, Window
 
+P = ParamSpec("P")
+R = TypeVar("R")
 _MEGABYTE = 2**20
 _log = logging.getLogger("keepwell.memory")
 _open_stores = Registry()
@@ -80,9 +88,11 @@ class Memory:
         embedder: Any = "auto",  # noqa: ANN401 - an Embedder, or whatever embedder_of takes
         language_model: Any = None,  # noqa: ANN401 - a LanguageModel, or whatever language_model_of takes
         reranker: Any = None,  # noqa: ANN401 - a Reranker, or whatever reranker_of takes
+        graph: str | None = None,
         worker: Literal["thread", "none"] | None = None,
         require_rls: bool = False,
         token_counter: Counter = estimate,
+        language: str | None = None,
     ) -> Memory:
         """Open a store: the embedded PostgreSQL, the server of a DSN, or a pool's.
 
@@ -92,11 +102,16 @@ class Memory:
         does what is due in the background, as the embedded store does by itself where there is a language model;
         otherwise ``drain`` does it, or a worker of its own. ``reranker`` looks once more at what a recall found: a
         LangChain document compressor, a LlamaIndex node postprocessor, or a function of the question and texts.
+        ``graph="record"`` (which is what the settings say where nothing else is) notes who is spoken of and how they
+        stand to each other; ``"none"`` does not; ``"neo4j://..."`` does, and has it projected into that Neo4j.
+        ``language`` is whose rules stem words (see ``docs/how-to/languages.md``): that of what is kept already, English
+        at first; ``""`` takes what is kept, whatever the settings say.
 
         Raises:
             StoreUnavailable: no server answers there.
             MigrationRequired: the tables are missing or old, and the role may not make them.
             EmbedderMismatch: the store's vectors are of another model.
+            LanguageMismatch: the store's words are kept by the rules of another language.
             UsageError: the arguments contradict each other.
         """
         settings = _settings()
@@ -116,15 +131,17 @@ class Memory:
             raise UsageError(f"pool_size is {place.pool_size}; give 1 or more")
         opened = _open_stores.take(place.key(), lambda: place.open(settings))
         try:
-            language = _language_model(settings.language_model if language_model is None else language_model)
-            models = Models(_embedder(embedder), token_counter, settings.embed_seconds, language, _reranker(reranker))
+            model = _language_model(settings.language_model if language_model is None else language_model)
+            models = Models(_embedder(embedder), token_counter, settings.embed_seconds, model, _reranker(reranker))
             chosen = check_id(settings.tenant if tenant is None else tenant, "tenant", MAX_TENANT_BYTES)
-            engine = Engine(opened, chosen, models, settings.snapshot_megabytes * _MEGABYTE, habits_of(settings))
+            habits = habits_of(settings, language, place.graph(graph))
+            engine = Engine(opened, chosen, models, settings.snapshot_megabytes * _MEGABYTE, habits)
+            projector_of(engine)  # a wrong address, or a driver that is missing, is told now
         except BaseException:
             _open_stores.release(opened)
             raise
         memory = cls(opened, engine, name)
-        if (worker or settings.worker or _worker_of(place, language)) == "thread":
+        if (worker or settings.worker or _worker_of(place, model)) == "thread":
             memory._start_worker()
         return memory
 
@@ -143,15 +160,20 @@ class Memory:
         embedder: Any = None,  # noqa: ANN401 - as in open
         language_model: Any = None,  # noqa: ANN401 - as in open
         reranker: Any = None,  # noqa: ANN401 - as in open
+        graph: str | None = None,
         token_counter: Counter = estimate,
         snapshot_bytes: int = 256 * _MEGABYTE,
+        language: str | None = None,
     ) -> Memory:
-        """Give the memory of a store that you made yourself, for tests and for backends of your own."""
+        """Give the memory of a store that you made yourself, for tests and for backends of your own.
+
+        Give ``graph="none"`` for one that keeps no graph.
+        """
         opened = _open_stores.take(("over", id(store)), lambda: Opened(store, ("over", id(store))))
         settings = _settings()
-        language = _language_model(language_model)
-        models = Models(_embedder(embedder), token_counter, settings.embed_seconds, language, _reranker(reranker))
-        return cls(opened, Engine(opened, tenant, models, snapshot_bytes, habits_of(settings)), name)
+        model = _language_model(language_model)
+        models = Models(_embedder(embedder), token_counter, settings.embed_seconds, model, _reranker(reranker))
+        return cls(opened, Engine(opened, tenant, models, snapshot_bytes, habits_of(settings, language, graph)), name)
 
     def __repr__(self) -> str:
         """Name store and tenant."""
@@ -219,6 +241,59 @@ class Memory:
         """
         return self._engine.opened.store.transaction()
 
+    def items(
+        self,
+        owner: OwnerOf | None = None,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        fields: Sequence[str] = ("$",),
+    ) -> Items:
+        """Give a key-value store in this memory; whose its items are is said here, see :class:`Items`.
+
+        All that are made with ``owner`` in a tenant are one tree of namespaces; those of one owner's ids are that
+        owner's own.
+
+        Raises:
+            UsageError: both or neither of an owner and ids was given, or the template names no id.
+        """
+        from keepwell.memory.items import items_of  # noqa: PLC0415 - numpy, not at the import of keepwell
+
+        return items_of(self, owner, {"user_id": user_id, "agent_id": agent_id, "run_id": run_id}, fields)
+
+    def checkpoints(self) -> Checkpoints:
+        """Give what a checkpointer of LangGraph's needs to work in this store; see ``keepwell_checkpointer``.
+
+        Raises:
+            UsageError: the store is not PostgreSQL.
+        """
+        from keepwell.memory.guests import checkpoints_of  # noqa: PLC0415 - psycopg, when it is needed
+
+        return checkpoints_of(self._engine)
+
+    def window(self, view: ScopedMemory) -> Window:
+        """Give where a view's messages and facts can be read by statements of another library, with their vectors.
+
+        Raises:
+            UsageError: the store is not PostgreSQL 15 or newer.
+        """
+        from keepwell.memory.guests import window_of  # noqa: PLC0415 - psycopg, when it is needed
+
+        return window_of(self._engine, view.scope)
+
+    def question_vector(self, text: str) -> list[float]:
+        """Give the unit vector that a question is compared by.
+
+        Raises:
+            EmbedderFailed: there is no embedder, or it failed.
+        """
+        return [float(number) for number in self._engine.question_vector(text)]
+
+    async def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Do blocking work of your own with the store on its threads, without holding up the loop."""
+        return await self._engine.run(work, *args, **kwargs)
+
     def status(self) -> Status:
         """Give what the tenant holds, what is due, how long it takes, what could not be formed, and what it cost."""
         engine = self._engine
@@ -240,6 +315,11 @@ class Memory:
             engine.record.read(ListParked(limit=20)),
             engine.record.read(ReadSpent(today)),
         )
+
+    @property
+    def graph(self) -> GraphTools:
+        """What operators do with the projection of the graph in Neo4j; a view's own graph is ``scope.graph``."""
+        return GraphTools(lambda: self._engine)
 
     def drain(self, *, early: bool = True) -> Drained:
         """Do what is due now, and give what was done: vectors, facts, what was re-opened, what is past its time.
@@ -295,6 +375,27 @@ class Memory:
         )
         return count
 
+    def reanalyse(self, language: str, *, progress: Progress | None = None) -> int:
+        """Keep words by the rules of another language: of all messages and facts, and of what comes; count them.
+
+        What is kept stays found meanwhile, by the rules that it is kept by. Broken off, it goes on where it was.
+        Other processes follow within a minute; run it once more after that, for what they wrote by the old rules.
+
+        Raises:
+            UsageError: there are no rules for that language.
+
+        Example:
+            >>> memory.reanalyse("english")
+            0
+        """
+        engine = self._engine
+        chosen = check_language(language)
+        engine.language = chosen
+        count = reanalyse(engine.record, chosen, progress)
+        engine.habits = replace(engine.habits, language=chosen)
+        engine.cache.clear()
+        return count
+
     def close(self) -> None:
         """Let go of the store; the last memory of a store closes its connections. A second time does nothing."""
         if self._live_engine is None:
@@ -320,6 +421,7 @@ class Memory:
     aform = twin(form)
     aretry = twin(retry)
     areembed = twin(reembed)
+    areanalyse = twin(reanalyse)
 
     def _repr_html_(self) -> str:
         return self.status()._repr_html_()
@@ -360,7 +462,7 @@ def _worker_of(place: Place, language: LanguageModel | None) -> Literal["thread"
     return "thread" if embedded and language is not None else "none"
 
 
-def habits_of(settings: Settings) -> Habits:
+def habits_of(settings: Settings, language: str | None = None, graph: str | None = None) -> Habits:
     """Give how a memory goes about facts, by the settings."""
     pause = settings.form_pause_seconds if settings.form else None
     return Habits(
@@ -372,12 +474,36 @@ def habits_of(settings: Settings) -> Habits:
             calls_per_day=settings.calls_per_day,
             distil_hour=settings.distil_hour,
             retention_days=settings.retention_days,
+            graph=_keeps_graph(settings.graph if graph is None else graph),
+            merge_threshold=settings.merge_threshold,
         ),
         None if settings.secret is None else settings.secret.get_secret_value().encode(),
         settings.context_items,
         settings.context_characters,
         settings.ranking,
+        settings.language if language is None else language or None,
+        _projection(settings, settings.graph if graph is None else graph),
     )
+
+
+def _keeps_graph(graph: str) -> bool:
+    """Tell whether the layer of the graph is on."""
+    if graph not in {"record", "none"} and not is_projection(graph):
+        raise UsageError(f"graph= is not known; give 'record', 'none' or the address of a Neo4j: {_shown(graph)!r}")
+    return graph != "none"
+
+
+def _shown(graph: str) -> str:
+    """Give what was said without what may be a password."""
+    return f"{graph.partition('://')[0]}://..." if "://" in graph else graph
+
+
+def _projection(settings: Settings, graph: str) -> ProjectionPlace | None:
+    """Give where the graph is projected to."""
+    if not is_projection(graph):
+        return None
+    password = None if settings.neo4j_password is None else settings.neo4j_password.get_secret_value()
+    return ProjectionPlace(graph, settings.neo4j_user, password, settings.graph_source, settings.graph_seconds)
 
 
 def _settings() -> Settings:

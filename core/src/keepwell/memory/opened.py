@@ -8,8 +8,16 @@ import threading
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from keepwell.storage.base import Store
+
+
+class Companion(Protocol):
+    """Something that is closed with a store."""
+
+    def close(self) -> None:
+        """Let go of its connections."""
 
 
 @dataclass(eq=False)
@@ -21,6 +29,7 @@ class Opened:
     at_close: Callable[[], None] | None = None
     users: int = 0
     _threads: dict[str, ThreadPoolExecutor] = field(default_factory=dict)
+    _companions: dict[Hashable, Companion] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def executor(self) -> ThreadPoolExecutor:
@@ -31,10 +40,20 @@ class Opened:
         """Give the threads on which a slow model is asked, so that a recall can stop waiting for it."""
         return self._executor("model", 4)
 
+    def companion(self, key: Hashable, make: Callable[[], Companion]) -> Companion:
+        """Give what goes along with the store, made by the first who asks and closed with it."""
+        with self._lock:
+            if key not in self._companions:
+                self._companions[key] = make()
+            return self._companions[key]
+
     def close(self) -> None:
-        """Close the store and end the threads."""
+        """Close the store and what goes along with it, and end the threads."""
         with self._lock:
             threads, self._threads = list(self._threads.values()), {}
+            companions, self._companions = list(self._companions.values()), {}
+        for companion in companions:
+            companion.close()
         for pool in threads:
             pool.shutdown(wait=False, cancel_futures=True)
         self.store.close()

@@ -14,13 +14,16 @@ import numpy as np
 
 from keepwell.errors import EmbedderMismatch, StoreUnavailable
 from keepwell.memory.engine import Engine
+from keepwell.memory.linking import described, links_from, links_of, survived
 from keepwell.memory.request import Request
 from keepwell.memory.reranking import reranked, widened
 from keepwell.models import Evidence, Fact, Message, Recollection, Recollections, Scope
 from keepwell.providers.bundled import MODEL
 from keepwell.providers.words import bundled_words
-from keepwell.recall.arrays import CandidateColumns, Delta, Flags, Mark, Statistics, halves
+from keepwell.recall.analysis import ENGLISH
+from keepwell.recall.arrays import CandidateColumns, Delta, Flags, Mark, halves
 from keepwell.recall.asking import Question, ask
+from keepwell.recall.linked import Linked
 from keepwell.recall.rank import Hit, Ranker, rank
 from keepwell.recall.snapshot import BYTES_PER_MESSAGE, BYTES_PER_TERM, Snapshot
 from keepwell.recall.tokens import count_message
@@ -56,6 +59,7 @@ class _Asked:
     scope: Scope
     request: Request
     skipped: dict[str, str]
+    linked: Linked | None = None
 
 
 def recall(
@@ -64,6 +68,7 @@ def recall(
     """Find what fits a request; ``skipped`` names the sources that have no part in it."""
     if not request.kinds:
         return Recollections((), skipped)
+    engine.notice_language()
     given, request = request, widened(engine, request)
     skipped = dict(skipped)
     space = _space(engine, skipped)
@@ -72,13 +77,30 @@ def recall(
         vector = None
     key = None if space is None else space.key
     asked = _Asked(engine, scope, request, skipped)
-    hits, way = _by_snapshot(asked, vector, key)
-    if hits is None:
-        hits, way = _by_candidates(asked, vector, key)
+    asked = replace(asked, linked=survived(lambda: _linked(asked, key), skipped))
+    hits, way = _ranked(asked, vector, key)
     for source, why in skipped.items():
         _log.info("recall without %s: %s", source, why)
     found, skipped = _read(engine, scope, request, hits, skipped)
     return Recollections(*reranked(engine, given, found, skipped), way)
+
+
+def _linked(asked: _Asked, space: int | None) -> Linked | None:
+    """Give what the graph says, from whom the question names, or from whom it describes."""
+    engine, scope, request = asked.engine, asked.scope, asked.request
+    if not engine.habits.formation.graph:
+        return None
+    if meant := described(request):
+        best, _ = _ranked(replace(asked, request=meant), None, space)
+        if found := links_from(engine, scope, request, [hit.key for hit in best]):
+            return found
+    return links_of(engine, scope, request)
+
+
+def _ranked(asked: _Asked, vector: Vectors | None, space: int | None) -> tuple[list[Hit], str]:
+    """Rank the scope whole where it can be held, else the best of each source."""
+    hits, way = _by_snapshot(asked, vector, space)
+    return (hits, way) if hits is not None else _by_candidates(asked, vector, space)
 
 
 def readable(engine: Engine, scope: Scope, request: Request) -> str:
@@ -87,7 +109,8 @@ def readable(engine: Engine, scope: Scope, request: Request) -> str:
     Who speaks is known from the last recall, or the scope is loaded to see.
     """
     names = engine.cache.names(scope)
-    return ask(request.readable, _speakers(engine, scope, request) if names is None else names, 0).readable
+    names = _speakers(engine, scope, request) if names is None else names
+    return ask(request.readable, names, 0, engine.language).readable
 
 
 def is_readable_at_once(engine: Engine, scope: Scope) -> bool:
@@ -101,7 +124,7 @@ def _speakers(engine: Engine, scope: Scope, request: Request) -> tuple[str, ...]
     with _held(engine, scope, key) as snapshot:
         names = None if snapshot is None else snapshot.speakers()
     if names is None:
-        terms = ask(request.readable, (), 0).terms
+        terms = ask(request.readable, (), 0, engine.language).terms
         found = engine.record.read(FindCandidates(scope, None, None, terms, CANDIDATES))
         names = _snapshot_of(found).speakers()
     engine.cache.note_names(scope, names)
@@ -111,7 +134,7 @@ def _speakers(engine: Engine, scope: Scope, request: Request) -> tuple[str, ...]
 def _question(asked: _Asked, vector: Vectors | None, names: tuple[str, ...]) -> Question:
     """Give what is asked, where these speak."""
     asked.engine.cache.note_names(asked.scope, names)
-    question = ask(asked.request.readable, names, request_now(asked.request))
+    question = ask(asked.request.readable, names, request_now(asked.request), asked.engine.language)
     return replace(question, vector=vector)
 
 
@@ -120,7 +143,8 @@ def _ranker(engine: Engine) -> Ranker:
     embedder = engine.models.embedder
     if embedder is None:
         return Ranker(engine.habits.ranking, "none")
-    return Ranker(engine.habits.ranking, "static" if embedder.model == MODEL else "vectors", bundled_words())
+    words = bundled_words() if engine.language == ENGLISH else None  # those are of English words
+    return Ranker(engine.habits.ranking, "static" if embedder.model == MODEL else "vectors", words)
 
 
 def _space(engine: Engine, skipped: dict[str, str]) -> Space | None:
@@ -155,7 +179,15 @@ def _by_snapshot(asked: _Asked, vector: Vectors | None, space: int | None) -> tu
         allowed = _allowed(engine, asked.scope, request, snapshot)
         question = _comparable(asked, _question(asked, vector, snapshot.speakers()), space, snapshot.active)
         ranker = _ranker(engine)
-        hits = rank(snapshot, question, _wanted(request), allowed=allowed, ranker=ranker, explain=request.explain)
+        hits = rank(
+            snapshot,
+            question,
+            _wanted(request),
+            allowed=allowed,
+            linked=asked.linked,
+            ranker=ranker,
+            explain=request.explain,
+        )
     engine.cache.trim()
     return hits, "snapshot"
 
@@ -214,19 +246,12 @@ def _by_candidates(asked: _Asked, vector: Vectors | None, space: int | None) -> 
         question,
         _wanted(request),
         allowed=allowed,
-        statistics=_with_centre(found),
+        statistics=replace(found.statistics, centre=found.centre),
+        linked=asked.linked,
         ranker=_ranker(engine),
         explain=request.explain,
     )
     return hits, "candidates"
-
-
-def _with_centre(found: CandidateColumns) -> Statistics:
-    """Give the statistics with the mean of the scope's vectors, where their sum is known: about one a message."""
-    known = found.statistics
-    if found.centre is None or not known.messages:
-        return known
-    return replace(known, centre=(found.centre / np.float32(known.messages), known.messages))
 
 
 def _snapshot_of(found: CandidateColumns) -> Snapshot:
@@ -327,7 +352,7 @@ def _left_out(there: Found | Fact, request: Request) -> bool:
     at = dt.datetime.fromtimestamp(request_now(request), dt.UTC)
     over = there.expires_at is not None and there.expires_at <= at
     ended = there.retired_at is not None and there.retired_at <= at
-    return over or ended or (there.reopened and request.as_of is None)
+    return over or ended or (there.reopened and request.as_of is None) or not there.text.strip()
 
 
 def _recollection(hit: Hit, there: Found | Fact, shown: set[tuple[str, Any, str]]) -> Recollection:

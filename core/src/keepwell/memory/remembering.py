@@ -25,6 +25,7 @@ from keepwell.memory.past import Past, check_facts_of
 from keepwell.memory.reverting import steps_back
 from keepwell.memory.twins import twin
 from keepwell.models import Change, Changes, Fact, Owner
+from keepwell.models.items import is_item
 from keepwell.models.message import utc
 from keepwell.models.scope import check_id
 from keepwell.storage.facts import ApplyEdits, RawSources
@@ -115,6 +116,7 @@ class Remembering(Past):
         Raises:
             FactNotFound: there is no such fact in this scope, or it does not stand.
             FactChanged: it was changed since the value given was read.
+            UsageError: it is an item of a store, which is changed where it was put.
 
         Example:
             >>> wrong = ada.remember("Ada eats fish")
@@ -122,6 +124,8 @@ class Remembering(Past):
             'Ada eats no fish'
         """
         old, seen = self._present(fact, again=idempotency_key is not None)
+        if is_item(old.kind, old.key):
+            raise UsageError("this is an item of a store; put its new value there")
         said = Statement(
             text,
             old.key if key is None else key,

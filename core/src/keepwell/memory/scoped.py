@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-from keepwell.errors import InvalidQuery, InvalidScope, KeepwellError
+from keepwell.errors import InvalidQuery, InvalidScope, KeepwellError, UsageError
 from keepwell.memory.care import Care
 from keepwell.memory.engine import Engine
 from keepwell.memory.paging import MAX_PAGE
@@ -21,6 +21,7 @@ from keepwell.storage import base
 
 if TYPE_CHECKING:
     from keepwell.memory.front import Memory
+    from keepwell.memory.graph_changing import ScopedGraph
     from keepwell.providers.embedding import Vectors
 
 
@@ -69,6 +70,19 @@ class ScopedMemory(Remembering, Care):
     @property
     def _engine(self) -> Engine:
         return self.memory._engine  # noqa: SLF001 - the three objects of the face share it
+
+    @property
+    def graph(self) -> ScopedGraph:
+        """Who and what is spoken of in this view, and how they stand to each other.
+
+        Raises:
+            UsageError: the memory was opened without the graph.
+        """
+        from keepwell.memory.graph_changing import ScopedGraph  # noqa: PLC0415 - most processes never ask
+
+        if not self._engine.habits.formation.graph:
+            raise UsageError('this memory was opened with graph="none"; open it without that to ask for the graph')
+        return ScopedGraph(self, self.scope)
 
     # Threads
 

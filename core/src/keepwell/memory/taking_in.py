@@ -17,8 +17,7 @@ from keepwell.memory.engine import Engine
 from keepwell.memory.transfer import Transfer
 from keepwell.models import Change, Fact, Message, Owner, Scope, Source
 from keepwell.models.scope import check_id
-from keepwell.recall.analysis import analyse
-from keepwell.recall.signals import signals
+from keepwell.recall.analysis import analysed
 from keepwell.storage.base import AppendMessages, CreateThread, FindThread, Forming
 from keepwell.storage.facts import MessageKeys, PutHistory, SetPolicy
 
@@ -116,9 +115,9 @@ class _Import:
         if self.thread is None:
             raise ImportFormatError("this export has messages before the first thread")
         batch, self.messages = tuple(self.messages), []
-        texts = [message.text for message in batch]
-        terms, told = tuple(map(analyse, texts)), tuple(map(signals, texts))
-        append = AppendMessages(self.thread.owner, self.thread.id, batch, terms, None, told, self.forming)
+        told = [analysed(message.text, self.engine.language) for message in batch]
+        terms, marks = tuple(one.terms for one in told), tuple(one.signals for one in told)
+        append = AppendMessages(self.thread.owner, self.thread.id, batch, terms, None, marks, self.forming)
         appended = self.engine.write(append)
         self.engine.after_append(appended)
         self.done += Transfer(messages=len(appended.written))
@@ -155,12 +154,13 @@ class _Import:
         said: dict[UUID, tuple[bytes, ...]] = {}
         for one in mine:
             said[one.fact.id] = said.get(one.fact.id, ()) + hashes(secret, one.fact.text, one.fact.key)
+        told = [analysed(one.fact.text, self.engine.language) for one in mine]
         counts = self.engine.write(
             PutHistory(
                 owner,
                 tuple(one.fact for one in mine),
-                tuple(analyse(one.fact.text) for one in mine),
-                tuple(signals(one.fact.text) for one in mine),
+                tuple(one.terms for one in told),
+                tuple(one.signals for one in told),
                 tuple(_sources(one.sources, numbers) for one in mine),
                 tuple(_change(one, versions, numbers) for one in self.changes if one.owner == owner),
                 said,

@@ -16,8 +16,7 @@ from keepwell.models import Context, Message, Messages, Owner, Recollections, Th
 from keepwell.models.message import new_id, utc
 from keepwell.models.scope import check_id
 from keepwell.recall import context as contexts
-from keepwell.recall.analysis import analyse
-from keepwell.recall.signals import signals
+from keepwell.recall.analysis import analysed
 from keepwell.recall.tokens import count_message
 from keepwell.storage import base
 from keepwell.storage.facts import SetPolicy
@@ -362,16 +361,16 @@ class ScopedThread:
         return incognito or self.incognito or not messages
 
     def _append(self, messages: Sequence[Message], idempotency_key: str | None, *, joined: bool) -> Script[Messages]:
-        texts = [message.text for message in messages]
+        told = [analysed(message.text, self._engine.language) for message in messages]
         if idempotency_key is not None:
             check_id(idempotency_key, "idempotency_key")
         appended = yield base.AppendMessages(
             self.owner,
             self.id,
             tuple(messages),
-            tuple(analyse(text) for text in texts),
+            tuple(one.terms for one in told),
             idempotency_key,
-            tuple(signals(text) for text in texts),
+            tuple(one.signals for one in told),
             self._engine.habits.forming,
         )
         if not joined:
@@ -380,9 +379,9 @@ class ScopedThread:
 
     def _replace(self, message: Message, *, joined: bool) -> Script[Message]:
         _check_messages((message,))
-        text = message.text
+        told = analysed(message.text, self._engine.language)
         replaced = yield base.ReplaceMessage(
-            self.owner, self.id, message, analyse(text), signals(text), self._engine.habits.forming
+            self.owner, self.id, message, told.terms, told.signals, self._engine.habits.forming
         )
         if not joined:
             self._engine.after_append(replaced)

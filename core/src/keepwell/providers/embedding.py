@@ -85,14 +85,16 @@ def embedder_of(given: Any, *, model: str | None = None) -> Embedder:  # noqa: A
     if isinstance(given, Embedder):
         return given
     if callable(getattr(given, "embed_documents", None)) and callable(getattr(given, "embed_query", None)):
-        return _Adapted(given, model or _name(given), given.embed_documents, given.embed_query, "aembed_query")
+        names = ("aembed_documents", "aembed_query")
+        return _Adapted(given, model or _name(given), given.embed_documents, given.embed_query, names)
     if callable(getattr(given, "get_text_embedding_batch", None)):
         many, one = given.get_text_embedding_batch, given.get_query_embedding
-        return _Adapted(given, model or _name(given), many, one, "aget_query_embedding")
+        names = ("aget_text_embedding_batch", "aget_query_embedding")
+        return _Adapted(given, model or _name(given), many, one, names)
     if getattr(given, "__name__", "") == "<lambda>" and model is None:
         raise UsageError("embedder= is a lambda; give a function with a name, which its vectors are kept under")
     if callable(given):
-        return _Adapted(given, model or _name(given), given, lambda text: given([text])[0], "")
+        return _Adapted(given, model or _name(given), given, lambda text: given([text])[0], ())
     raise UsageError(
         f"embedder= takes an Embedder, a LangChain or LlamaIndex embedding or a function, not {type(given).__name__}"
     )
@@ -116,11 +118,11 @@ class _Adapted:
         model: str,
         many: Callable[[list[str]], Any],
         one: Callable[[str], Any],
-        native: str,
+        native: tuple[str, ...],
     ) -> None:
         self.model = model
         self._many, self._one = many, one
-        self._native = getattr(given, native, None) if native else None
+        self._native_many, self._native_one = (getattr(given, name, None) for name in native or ("", ""))
         self._dimension: int | None = None
 
     @property
@@ -136,9 +138,14 @@ class _Adapted:
         return _array(self._one(text))
 
     async def aembed_query(self, text: str) -> Vectors:
-        if self._native is not None:
-            return _array(await self._native(text))
+        if self._native_one is not None:
+            return _array(await self._native_one(text))
         return await asyncio.to_thread(self.embed_query, text)
+
+    async def aembed(self, texts: Sequence[str]) -> Vectors:
+        if self._native_many is not None:
+            return _array(await self._native_many(list(texts)))
+        return await asyncio.to_thread(self.embed, texts)
 
 
 def _array(answer: object) -> Vectors:

@@ -106,10 +106,11 @@ class Statistics:
 class CandidateColumns:
     """Some messages of a scope that is too large to hold, with the statistics of the whole.
 
-    ``centre`` is the sum of the scope's vectors (dimension,), for their mean direction; None where there are none.
+    ``centre`` is the mean of the scope's vectors (dimension,) and how many there are; None where there are none. A long
+    text has several, so these are not the messages.
     """
 
     messages: MessageColumns
     vectors: VectorColumns
     statistics: Statistics
-    centre: Floats | None = None
+    centre: tuple[Floats, int] | None = None

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from keepwell.recall.actors import People, is_assistant, is_human, people
-from keepwell.recall.analysis import analyse
+from keepwell.recall.analysis import ENGLISH, Language, analyse
 from keepwell.recall.arrays import Floats
+from keepwell.recall.spoken import times_in
 from keepwell.recall.temporal import times_of
 
 _WORD = re.compile(r"[a-z]+|\d+")
@@ -37,7 +38,8 @@ class Question:
 
     ``vector`` is its unit vector where there is an embedder, made of ``readable``; ``terms`` its distinct analysed
     terms without names; ``who`` the actors whom it asks about; ``times`` those that it names (see
-    :mod:`keepwell.recall.signals`); ``now`` the instant that they count from, in seconds since 1970.
+    :mod:`keepwell.recall.signals`); ``now`` the instant that they count from, in seconds since 1970. Where one person
+    is named, ``mentions`` has the terms of each form of that name: others may speak of her.
     """
 
     vector: Floats | None
@@ -48,26 +50,35 @@ class Question:
     when: bool = False
     listing: bool = False
     readable: str = ""
+    mentions: tuple[tuple[str, ...], ...] = ()
 
 
-def ask(text: str, actors: Iterable[str], now: float) -> Question:
-    """Give what a text asks of a scope in which these actors speak; without its vector."""
+def ask(text: str, actors: Iterable[str], now: float, language: Language = ENGLISH) -> Question:
+    """Give what a text asks of a scope in which these actors speak, in a language; without its vector."""
     actors = sorted(actors)
-    readable, bare, who = _unnamed(text, people(tuple(actors)))
+    known = people(tuple(actors))
+    readable, bare, who = _unnamed(text, known)
+    mentions = _mentions(known, who, language) if len(who) == 1 else ()
     low = text.lower()
     words = set(_WORD.findall(low))
     if not who:
         who |= _spoken_to(low, words, actors)
     return Question(
         None,
-        tuple(dict.fromkeys(analyse(bare).split())),
+        tuple(dict.fromkeys(analyse(bare, language).split())),
         now,
         frozenset(who),
-        times_of(low, text, words),
+        times_of(low, text, words) if language == ENGLISH else times_in(text, language, now),
         _WHEN.search(text) is not None,
         _LISTING.search(text) is not None,
         readable,
+        mentions,
     )
+
+
+def _mentions(known: People, who: set[str], language: Language) -> tuple[tuple[str, ...], ...]:
+    """Give the terms of each form of a name that is nobody else's."""
+    return tuple(tuple(analyse(form, language).split()) for form, named in known.forms.items() if named == who)
 
 
 def _unnamed(text: str, known: People) -> tuple[str, str, set[str]]:

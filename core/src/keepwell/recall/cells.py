@@ -13,18 +13,60 @@ from keepwell.recall.signals import VERSION, WIDTH
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """The signals of many texts as columns (n,)."""
+    """The signals of many texts: their numbers (n, ``WIDTH``), and what they say as columns (n,)."""
 
-    asking: NDArray[np.float32]
-    ends_asking: NDArray[np.bool_]
-    times: NDArray[np.uint8]
-    names: NDArray[np.uint8]
-    first_person: NDArray[np.uint8]
-    second_person: NDArray[np.uint8]
-    numbers: NDArray[np.uint8]
-    length: NDArray[np.float32]
-    wishes: NDArray[np.uint8]
-    markup: NDArray[np.bool_]
+    cells: NDArray[np.uint8]
+
+    @property
+    def asking(self) -> NDArray[np.float32]:
+        """The share of the text that is a question."""
+        return self.cells[:, 1].astype(np.float32) / np.float32(40)
+
+    @property
+    def ends_asking(self) -> NDArray[np.bool_]:
+        """Whether it ends in a question."""
+        return self.cells[:, 2] > 0
+
+    @property
+    def times(self) -> NDArray[np.uint8]:
+        """How many words tell a time."""
+        return self.cells[:, 3]
+
+    @property
+    def names(self) -> NDArray[np.uint8]:
+        """How many names and titles are in it."""
+        return self.cells[:, 4]
+
+    @property
+    def first_person(self) -> NDArray[np.uint8]:
+        """How often it says I, my, me, we, our."""
+        return self.cells[:, 5]
+
+    @property
+    def second_person(self) -> NDArray[np.uint8]:
+        """How often it says you, your."""
+        return self.cells[:, 6]
+
+    @property
+    def numbers(self) -> NDArray[np.uint8]:
+        """How many numbers are in it."""
+        return self.cells[:, 7]
+
+    @property
+    def length(self) -> NDArray[np.float32]:
+        """About how many characters it has."""
+        length: NDArray[np.float32] = np.exp2(self.cells[:, 8].astype(np.float32) / np.float32(3)) - np.float32(1)
+        return length
+
+    @property
+    def wishes(self) -> NDArray[np.uint8]:
+        """How many words of wish and rule are in it."""
+        return self.cells[:, 9]
+
+    @property
+    def markup(self) -> NDArray[np.bool_]:
+        """Whether it has code, a list or a heading."""
+        return self.cells[:, 10] > 0
 
 
 def cells_of(rows: Sequence[str]) -> NDArray[np.uint8]:
@@ -37,15 +79,4 @@ def cells_of(rows: Sequence[str]) -> NDArray[np.uint8]:
 
 def read_signals(cells: NDArray[np.uint8]) -> Signals:
     """Give what the numbers of some texts (n, ``WIDTH``) say."""
-    return Signals(
-        cells[:, 1].astype(np.float32) / np.float32(40),
-        cells[:, 2] > 0,
-        cells[:, 3],
-        cells[:, 4],
-        cells[:, 5],
-        cells[:, 6],
-        cells[:, 7],
-        np.exp2(cells[:, 8].astype(np.float32) / np.float32(3)) - np.float32(1),
-        cells[:, 9],
-        cells[:, 10] > 0,
-    )
+    return Signals(cells)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from keepwell.models.items import PARAGRAPH
+
 MAX_CHUNK = 1200
 """Characters in a chunk: about 250 tokens, what small embedding models read."""
 MAX_CHUNKS = 64
@@ -11,7 +13,9 @@ _BREAK = re.compile(r"(?<=[.!?。！？\n])\s+")  # noqa: RUF001 - full-width ma
 
 
 def chunks(text: str) -> list[str]:
-    """Give the pieces of a text, cut after sentences, ``MAX_CHUNKS`` at most."""
+    """Give the pieces of a text, cut between paragraphs (U+2029) and after sentences, ``MAX_CHUNKS`` at most."""
+    if PARAGRAPH in text:
+        return [piece for part in text.split(PARAGRAPH) if part.strip() for piece in chunks(part)][:MAX_CHUNKS] or [""]
     if len(text) <= MAX_CHUNK:
         return [text]
     pieces = [""]

@@ -9,15 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keepwell.recall.analysis import analyse
 from keepwell.recall.arrays import Flags, Floats, Ints, Statistics
 from keepwell.recall.asking import Question
 from keepwell.recall.dating import dated, told
+from keepwell.recall.meeting import rare, soft, texts_of
 from keepwell.recall.snapshot import Snapshot
 from keepwell.recall.words import Words
 
@@ -32,11 +31,9 @@ MIN_LEFT = 0.05
 """Of a vector's square at least so much is taken to be its own."""
 KEYWORD_SHARE, SPEAKER_SHARE = 0.5, 0.15
 """What relative BM25 and the speaker count in the cheap score, beside the cosine."""
-ALIKE = 0.2
-"""Words whose vectors are less alike than this say nothing of each other."""
-NEAR = 0.8
-"""What a word in the message before counts beside one in the message itself."""
 Column = NDArray[np.float32]
+_TWO = 2
+"""Who talk with each other, and not in a group."""
 
 FEATURES: Mapping[str, str] = {
     "cosine": "with the question, less what it has in common with the whole scope",
@@ -60,6 +57,7 @@ FEATURES: Mapping[str, str] = {
     "timed": "it tells a time",
     "names": "names and titles in it",
     "first_person": "it speaks of its speaker",
+    "rare": "how seldom the rarest of its words is, among what is ranked",
     "opening": "it is the first of its thread",
     "session": "how well the best of its thread fits",
     "session_listing": "the same where the question asks for several things",
@@ -155,13 +153,16 @@ def _relative_bm25(snapshot: Snapshot, terms: tuple[Term, ...], full: float, kno
     average = max(1.0, known.length / max(1, known.messages))
     scale = (K1 + 1) / (FULL_MATCH * full or 1)
     for term in terms:
-        norm = np.float32(K1 * (1 - B)) + np.float32(K1 * B / average) * snapshot.lengths[term.rows]
-        score[term.rows] += np.float32(term.idf * scale) * term.counts / (term.counts + norm)
+        if len(term.rows):
+            norm = snapshot.lengths.take(term.rows) * np.float32(K1 * B / average)
+            norm += np.float32(K1 * (1 - B))
+            norm += term.counts
+            score[term.rows] += np.float32(term.idf * scale) * term.counts / norm
     return score
 
 
 def _speaks(snapshot: Snapshot, question: Question) -> Column:
-    """Give 1 where the one actor speaks whom the question names."""
+    """Give 1 where the one actor speaks whom the question names, or somebody else speaks of her."""
     codes = [snapshot.actor_codes[actor] for actor in question.who if actor in snapshot.actor_codes]
     if len(codes) != 1:
         return np.zeros(snapshot.size, np.float32)
@@ -169,8 +170,26 @@ def _speaks(snapshot: Snapshot, question: Question) -> Column:
     nobody = snapshot.actor_codes.get("")
     if nobody is not None:  # a fact that names nobody is about its owner
         speaks |= snapshot.actors[: snapshot.size] == nobody
+    if question.mentions and len(about := _speaking_of(snapshot, question, speaks)):
+        speaks[about] = True
     told: Column = speaks.astype(np.float32)
     return told
+
+
+def _speaking_of(snapshot: Snapshot, question: Question, speaks: Flags) -> Ints:
+    """Give the rows in which others name the one whom the question is about, without talking to her.
+
+    Where two talk with each other, the name of the other is how one is spoken to, and says nothing of what is told:
+    to count that as well cost a point of recall where one talks with several, each apart.
+    """
+    rows = np.unique(np.concatenate([snapshot.having(terms) for terms in question.mentions]))
+    if not len(rows):
+        return rows
+    threads = snapshot.sessions[rows]
+    to_her = np.isin(threads, snapshot.sessions[: snapshot.size][speaks])
+    if to_her.any() and snapshot.said().people > _TWO:
+        to_her &= snapshot.speakers_by_thread()[threads] <= _TWO
+    return rows[~to_her]
 
 
 def features(
@@ -198,8 +217,8 @@ def features(
         **_coverage(snapshot, first, around),
         **_by_thread(snapshot, question, first, rows),
     }
-    if "soft" in names:
-        columns |= _soft(snapshot, first, rows, one, words)
+    if "soft" in names or "rare" in names:
+        columns |= _by_words(snapshot, first, rows, one, words if "soft" in names else None)
     if "asking" in names or "dated" in names:
         columns |= _by_text(snapshot, question, rows)
         columns["answer"] = _answers(snapshot, first, rows, one)
@@ -209,20 +228,32 @@ def features(
     return columns
 
 
+def _by_words(snapshot: Snapshot, first: Cheap, rows: Ints, before: Ints, words: Words | None) -> Mapping[str, Column]:
+    """Give how the rows' words meet those of the question, and how seldom they are."""
+    texts = texts_of(snapshot, rows, before)
+    terms, idfs = [term.word for term in first.terms], [term.idf for term in first.terms]
+    return {"rare": rare(texts), **soft(snapshot, terms, idfs, texts, words)}
+
+
 def _by_text(snapshot: Snapshot, question: Question, rows: Ints) -> dict[str, Column]:
     """Give what the texts say of themselves, and of times."""
+    none = np.zeros(len(rows), np.float32)
     signals = snapshot.signals(rows)
     timed = (signals.times > 0).astype(np.float32)
-    brief = np.exp(snapshot.lengths[rows] * np.float32(-1 / 60))
     return {
         "asking": signals.asking,
-        "when": timed * brief if question.when else np.zeros(len(rows), np.float32),
-        "dated": dated(question, snapshot.created[rows]),
-        "told": told(question, snapshot, rows),
+        "when": timed * _brief(snapshot, rows) if question.when else none,
+        "dated": dated(question, snapshot.created[rows]) if question.times else none,
+        "told": told(question, snapshot, rows) if question.times else none,
         "timed": timed,
         "names": np.minimum(1, signals.names * np.float32(1 / 2)),
         "first_person": np.minimum(1, signals.first_person * np.float32(1 / 3)),
     }
+
+
+def _brief(snapshot: Snapshot, rows: Ints) -> Column:
+    brief: Column = np.exp(snapshot.lengths.take(rows) * np.float32(-1 / 60)).astype(np.float32)
+    return brief
 
 
 def _by_thread(snapshot: Snapshot, question: Question, first: Cheap, rows: Ints) -> dict[str, Column]:
@@ -255,57 +286,6 @@ def _coverage(snapshot: Snapshot, first: Cheap, around: Ints) -> dict[str, Colum
         far += share * (close | there[0] | there[4])
         has[term.rows] = False
     return {"covered": own, "covered_near": near, "covered_far": far}
-
-
-def _soft(snapshot: Snapshot, first: Cheap, rows: Ints, before: Ints, words: Words | None) -> dict[str, Column]:
-    """Give how well the question's words are met by words that mean about the same: in a row, and with the one before.
-
-    The same word counts 1, another what its vector is alike beyond ``ALIKE``.
-    """
-    none = np.zeros(len(rows), np.float32)
-    if not first.full:
-        return {"soft": none, "soft_near": none}
-    ids, heads, some = _words_of(snapshot, np.concatenate([rows, np.maximum(before, 0)]))
-    if not len(ids):
-        return {"soft": none, "soft_near": none}
-    best = np.zeros((len(first.terms), len(some)), np.float32)
-    best[:, some] = np.maximum.reduceat(_alike(snapshot, first, words)[:, ids], heads[some], axis=1)
-    own, near = best[:, : len(rows)], best[:, len(rows) :] * (before >= 0)
-    shares = np.array([term.idf * (0.5 if term.word in _hollow() else 1) for term in first.terms], np.float32)
-    shares /= shares.sum()
-    return {"soft": shares @ own, "soft_near": shares @ np.maximum(own, np.float32(NEAR) * near)}
-
-
-def _words_of(snapshot: Snapshot, rows: Ints) -> tuple[NDArray[np.int32], Ints, Flags]:
-    """Give the numbers of the rows' words one after the other, where each row's begin, and which rows have any."""
-    ids, heads = snapshot.words.of_rows(rows)
-    return ids, heads, np.diff(np.append(heads, len(ids))) > 0
-
-
-def _alike(snapshot: Snapshot, first: Cheap, words: Words | None) -> NDArray[np.float32]:
-    """Give how much each word of the scope means the same as each of the question's (terms, words)."""
-    asked = [term.word for term in first.terms]
-    if words is None:
-        alike = np.zeros((len(asked), len(snapshot.words.numbers)), np.float32)
-    else:
-        alike = words.vectors(asked) @ snapshot.vocabulary.matrix(words).T
-        alike -= np.float32(ALIKE)
-        alike *= np.float32(1 / (1 - ALIKE))
-        np.maximum(alike, 0, out=alike)
-    for at, word in enumerate(asked):
-        if (number := snapshot.words.numbers.get(word)) is not None:
-            alike[at, number] = 1
-    return alike
-
-
-@cache
-def _hollow() -> frozenset[str]:
-    """Give the stems of words that ask for something without saying what."""
-    words = (
-        "kind thing way time type sort say said think thought get got go recent recently make made take took use like"
-        " want know new different mention tell talk describe mani"
-    )
-    return frozenset(analyse(words).split())
 
 
 def _answers(snapshot: Snapshot, first: Cheap, rows: Ints, before: Ints) -> Column:

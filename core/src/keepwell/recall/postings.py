@@ -93,22 +93,28 @@ class Postings:
         words = " ".join(terms).split()
         lengths = np.fromiter((row.count(" ") + 1 if row else 0 for row in terms), np.int64, len(terms))
         numbers = np.fromiter(map(self.numbers.__getitem__, words), np.int64, len(words))
-        known = max(1, len(self.numbers))
-        cells = np.repeat(np.arange(len(terms)), lengths) * known + numbers
-        cells.sort()
-        first = np.ones(len(cells), np.bool_)
-        first[1:] = cells[1:] != cells[:-1]
-        heads = np.flatnonzero(first)
-        rows, ids = np.divmod(cells[heads], known)
-        counts = np.diff(np.append(heads, len(cells))).astype(np.float32)
+        rows = np.repeat(np.arange(len(terms)), lengths)
+        _, ids, of_row, _ = _counted(rows, numbers, len(terms), len(self.numbers))
         self.ids = ids.astype(np.int32)
-        self.bounds = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(terms)))])
-        by_term = np.argsort(self.ids, kind="stable")
-        self._places, self._counts = rows[by_term], counts[by_term]
-        self.frequencies = np.bincount(ids, minlength=len(self.numbers)).astype(np.int32)
+        self.bounds = np.concatenate([[0], np.cumsum(of_row)])
+        _, self._places, frequencies, self._counts = _counted(numbers, rows, len(self.numbers), len(terms))
+        self.frequencies = frequencies.astype(np.int32)
         self._starts = np.concatenate([[0], np.cumsum(self.frequencies, dtype=np.int64)])
         self._rows = len(terms)
         return lengths
+
+
+def _counted(first: Ints, second: Ints, firsts: int, seconds: int) -> tuple[Ints, Ints, Ints, Counts]:
+    """Give each pair once, in order, as two columns; how many pairs each of the first has; how often each pair came.
+
+    A sort of plain numbers is several times quicker than one that gives places.
+    """
+    cells = first * max(1, seconds) + second
+    cells.sort()
+    heads = np.flatnonzero(np.append(True, cells[1:] != cells[:-1])) if len(cells) else cells
+    one, other = np.divmod(cells[heads], max(1, seconds))
+    often = np.diff(heads, append=len(cells)).astype(np.float32)
+    return one, other, np.bincount(one, minlength=firsts), often
 
 
 def _room(now: int, size: int) -> int:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keepwell.recall.actors import is_assistant, is_person
 from keepwell.recall.arrays import Flags, Ints, Statistics
 from keepwell.recall.asking import Question
 from keepwell.recall.features import Cheap, Column, cheap, features
+from keepwell.recall.linked import Linked
 from keepwell.recall.snapshot import Snapshot
 from keepwell.recall.weights import Chat, Ranking, Space, Weights, weights
 from keepwell.recall.words import Words
@@ -33,7 +35,7 @@ SOURCES: Mapping[str, tuple[str, ...]] = {
     "speaker": ("speaker",),
     "time": ("when", "dated", "told", "timed"),
     "thread": ("session", "opening", "answer"),
-    "form": ("asking", "names", "first_person"),
+    "form": ("asking", "names", "first_person", "rare"),
 }
 """Which features a source has, by how their names begin."""
 _PEOPLE = 2 / 3
@@ -65,13 +67,14 @@ def rank(
     *,
     allowed: Flags | None = None,
     statistics: Statistics | None = None,
+    linked: Linked | None = None,
     ranker: Ranker | None = None,
     explain: bool = False,
 ) -> list[Hit]:
     """Give the best ``limit`` rows, best first.
 
-    Only rows that a vector, a word or a time speaks for are given, or their neighbours; where none of these could be
-    asked, the newest.
+    Only rows that a vector, a word, a time or the graph speaks for are given, or their neighbours; where none of these
+    could be asked, the newest. ``linked`` is what the graph adds.
     """
     ranker = ranker or Ranker()
     eligible = snapshot.alive[: snapshot.size]
@@ -82,6 +85,9 @@ def rank(
         return _newest(snapshot, eligible, limit)
     first = cheap(snapshot, question, statistics, None if allowed is None else eligible)
     rows = _pool(first, eligible, max(POOL, 4 * limit), snapshot, everything=bool(snapshot.dead) or allowed is not None)
+    graph = _graph(snapshot, linked, eligible)
+    if graph is not None:
+        rows = np.union1d(rows, np.flatnonzero(graph))
     if not len(rows):
         return []
     known = weights(ranker.ranking, chat_of(snapshot), ranker.space if asked else "none")
@@ -90,11 +96,32 @@ def rank(
     sums = known.sum(table)
     odds = known.odds(sums) + _recency(snapshot, question, rows)
     keep = _spoken(snapshot, question, first, rows)
+    if graph is not None:
+        odds, keep = odds + graph[rows], keep | (graph[rows] > 0)
     best = _best(odds, keep, limit, rows)
+    if not len(best):
+        return []
     always = [source for source, was in (("vector", asked), ("keyword", bool(question.terms))) if was]
-    shares = _shares(known, table, sums, np.arange(len(rows)) if explain else best, always)
-    ranks = _ranks(shares, best, eligible, first, rows) if explain else {}
-    return _hits(snapshot.keys[rows[best]], odds[best], {name: share[best] for name, share in shares.items()}, ranks)
+    places = np.arange(len(rows)) if explain else best
+    shares = _shares(known, table, sums, places, always)
+    if graph is not None:
+        shares["graph"] = graph[rows[places]]
+    ranks: dict[str, list[int]] = {}
+    if explain:
+        ranks = _ranks(shares, best, eligible, first, rows)
+        shares = {source: share[best] for source, share in shares.items()}
+    return _hits(snapshot.keys[rows[best]], odds[best], shares, ranks)
+
+
+def _graph(snapshot: Snapshot, linked: Linked | None, eligible: Flags) -> Column | None:
+    """Give what the graph adds to each row that may be given; None where it says nothing."""
+    if linked is None:
+        return None
+    added = np.zeros(snapshot.size, np.float32)
+    for key, odds in zip(linked.keys.tolist(), linked.odds.tolist(), strict=True):
+        added[snapshot.rows([key])] = odds
+    added[~eligible] = 0
+    return added if added.any() else None
 
 
 def _newest(snapshot: Snapshot, eligible: Flags, limit: int) -> list[Hit]:
@@ -106,11 +133,8 @@ def _newest(snapshot: Snapshot, eligible: Flags, limit: int) -> list[Hit]:
 
 def chat_of(snapshot: Snapshot) -> Chat:
     """Tell whether people talk with each other here, or one with an assistant: by whether who speaks has a name."""
-    people = np.array([is_person(actor) and not is_assistant(actor) for actor in snapshot.actor_codes], np.bool_)
-    if not people.any():
-        return "assistant"
-    said = snapshot.speaking()
-    return "people" if said[people].sum() > _PEOPLE * said.sum() else "assistant"
+    said = snapshot.said()
+    return "people" if said.by_people > _PEOPLE * said.messages else "assistant"
 
 
 def _pool(first: Cheap, eligible: Flags, size: int, snapshot: Snapshot, *, everything: bool) -> Ints:
@@ -147,22 +171,22 @@ def _best(odds: Column, keep: Flags, limit: int, rows: Ints) -> Ints:
 def _shares(
     known: Weights, table: NDArray[np.float32], sums: Column, places: Ints, always: Sequence[str]
 ) -> dict[str, Column]:
-    """Give what the log-odds would lose without each source, all of ``always`` among them; by place in the pool."""
-    spoken = {
-        source: mine
-        for source, prefixes in SOURCES.items()
-        if (mine := [at for at, name in enumerate(known.names) if name.startswith(prefixes)])
-        and table[mine][:, places].any()
-    }
-    without = np.repeat(table[:, None, places], len(spoken), axis=1)
-    for at, mine in enumerate(spoken.values()):
-        without[mine, at] = 0
-    lost = sums[places] - known.sum(without.reshape(len(table), -1)).reshape(len(spoken), len(places))
-    shares = {source: np.zeros(len(sums), np.float32) for source in always}
-    for source, share in zip(spoken, np.float32(known.steepness) * lost, strict=True):
-        shares[source] = np.zeros(len(sums), np.float32)
-        shares[source][places] = share
-    return shares
+    """Give what the log-odds of some places would lose without each source, all of ``always`` among them."""
+    sources, belongs = _sources(known.names)
+    given = table.take(places, axis=1)
+    spoken = np.flatnonzero((belongs @ (given != 0)).any(axis=1))
+    without = given[:, None] * ~belongs.T[:, spoken, None]
+    lost = sums.take(places) - known.sum(without.reshape(len(table), -1)).reshape(len(spoken), -1)
+    lost *= np.float32(known.steepness)
+    shares = {source: np.zeros(len(places), np.float32) for source in always}
+    return shares | dict(zip([sources[at] for at in spoken.tolist()], lost, strict=True))
+
+
+@lru_cache(maxsize=64)
+def _sources(names: tuple[str, ...]) -> tuple[tuple[str, ...], Flags]:
+    """Give the sources, and which of these features belong to each (sources, names)."""
+    belongs = np.array([[name.startswith(prefixes) for name in names] for prefixes in SOURCES.values()], np.bool_)
+    return tuple(SOURCES), belongs
 
 
 def _ranks(shares: Mapping[str, Column], best: Ints, eligible: Flags, first: Cheap, rows: Ints) -> dict[str, list[int]]:
@@ -180,12 +204,9 @@ def _ranks(shares: Mapping[str, Column], best: Ints, eligible: Flags, first: Che
 
 def _hits(keys: Ints, odds: Column, shares: Mapping[str, Column], ranks: Mapping[str, list[int]]) -> list[Hit]:
     scores = 1 / (1 + np.exp(-odds.astype(np.float64)))
+    given = zip(*[share.tolist() for share in shares.values()], strict=True) if shares else repeat(())
+    placed = zip(*ranks.values(), strict=True) if ranks else repeat(())
     return [
-        Hit(
-            int(key),
-            float(scores[at]),
-            {source: float(share[at]) for source, share in shares.items()},
-            {source: places[at] for source, places in ranks.items()},
-        )
-        for at, key in enumerate(keys)
+        Hit(key, score, dict(zip(shares, share, strict=True)), dict(zip(ranks, places, strict=True)))
+        for key, score, share, places in zip(keys.tolist(), scores.tolist(), given, placed, strict=False)
     ]

@@ -20,7 +20,8 @@ place   number
 ======= ==========================================================================
 
 Times, relative to when the text was said: ``r-7:-1`` (the days from a week before to the day before), ``d0329``
-(29 March), ``d20240329``, ``m03``, ``m202403``, ``y2024``.
+(29 March), ``d20240329``, ``m03``, ``m202403``, ``y2024``. Last, the language by whose rules its terms were made, where
+that is not English: ``@german``.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def signals(text: str) -> str:
     text = text[:MAX_CHARACTERS].rstrip()
     low = text.lower()
     words = _WORD.findall(low)
-    if not words:
+    if not words and (text.isascii() or not any(map(str.isalnum, text))):
         return ""
     distinct = set(words)
     timed = not TIME_WORDS.isdisjoint(distinct)
@@ -94,7 +95,12 @@ def actor(role: str, name: str | None) -> str:
 
 def named_times(row: str) -> list[str]:
     """Give the times that a text names, as its signals have them."""
-    return row[WIDTH:].split() if row[:1] == VERSION else []
+    return [word for word in row[WIDTH:].split() if word[0] != "@"] if row[:1] == VERSION else []
+
+
+def marked(row: str, language: str) -> str:
+    """Give signals with the language by whose rules the terms beside them were made."""
+    return f"{row} @{language}"
 
 
 def _asking(text: str) -> int:

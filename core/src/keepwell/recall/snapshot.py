@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keepwell.recall.actors import is_human
+from keepwell.recall.actors import is_assistant, is_human, is_person
 from keepwell.recall.arrays import (
     Delta,
     Flags,
@@ -39,6 +41,14 @@ _COLUMNS = (
 )
 
 
+class Said(NamedTuple):
+    """How many messages there are, how many of them people with names have said, and how many such people there are."""
+
+    messages: int
+    by_people: int
+    people: int
+
+
 class Snapshot:
     """What a scope holds, as columns with room to grow; rows of removed messages stay, marked as dead.
 
@@ -51,6 +61,8 @@ class Snapshot:
     _summed: int
     _living: int
     _spoken_of: tuple[int, int]
+    _said: Said
+    _humans: NDArray[np.float32]
 
     def __init__(self, delta: Delta) -> None:
         """Fill it from a full delta."""
@@ -129,7 +141,7 @@ class Snapshot:
         if self._summed < self.vectors:
             new = slice(self._summed, self.vectors)
             kept = place[new] >= 0
-            self._sum = self._sum + self.matrix[new][kept].sum(axis=0, dtype=np.float64)
+            self._sum = self._sum + kept.astype(np.float32) @ self.matrix[new]
             self._summed, self._living = self.vectors, self._living + int(kept.sum())
         return (self._sum / max(1, self._living)).astype(np.float32), self._living
 
@@ -140,6 +152,11 @@ class Snapshot:
             return rows, counts
         living = self.alive[rows]
         return rows[living], counts[living]
+
+    def having(self, terms: Sequence[str]) -> Ints:
+        """Give the rows of the living that have all of these terms, in order."""
+        found = [self.postings(term)[0] for term in terms]
+        return reduce(np.intersect1d, found) if found else np.empty(0, np.int64)
 
     def statistics(self, terms: Iterable[str]) -> Statistics:
         """Give what BM25 needs of the scope."""
@@ -153,7 +170,7 @@ class Snapshot:
 
     def signals(self, rows: Ints) -> Signals:
         """Give what the texts of these rows say of themselves."""
-        return read_signals(self.cells[rows])
+        return read_signals(self.cells.take(rows, axis=0))
 
     @property
     def nbytes(self) -> int:
@@ -172,7 +189,16 @@ class Snapshot:
             said = self.alive[: self.size] & (self.keys[: self.size] > 0)
             self._spoken = np.bincount(self.actors[: self.size][said], minlength=len(self.actor_codes))
             self._spoken_of = (self.size, self.dead)
+            people = np.array([is_person(actor) and not is_assistant(actor) for actor in self.actor_codes], np.bool_)
+            by_people = self._spoken[people]
+            self._said = Said(int(self._spoken.sum()), int(by_people.sum()), int((by_people > 0).sum()))
+            self._humans = np.array([is_human(actor) for actor in self.actor_codes], np.float32)
         return self._spoken
+
+    def said(self) -> Said:
+        """Give how many living messages there are, and how many of them people with names have said."""
+        self.speaking()
+        return self._said
 
     def opens(self, rows: Ints) -> NDArray[np.float32]:
         """Give 1 where a row is the first of its thread."""
@@ -185,10 +211,19 @@ class Snapshot:
         said = self.speaking()
         return tuple(actor for actor, code in self.actor_codes.items() if code < len(said) and said[code])
 
+    def speakers_by_thread(self) -> Ints:
+        """Give how many speak in each thread (threads,)."""
+        shape = len(self._session_of), len(self.actor_codes)
+        said = self.alive[: self.size] & (self.keys[: self.size] > 0)
+        speaks: Flags = np.zeros(shape, np.bool_)
+        speaks[self.sessions[: self.size][said], self.actors[: self.size][said]] = True
+        count: Ints = speaks.sum(axis=1)
+        return count
+
     def by_humans(self, rows: Ints) -> NDArray[np.float32]:
         """Give 1 where a row is said by a human being."""
-        humans = np.array([is_human(actor) for actor in self.actor_codes], np.float32)
-        return humans[self.actors[rows]]
+        self.speaking()
+        return self._humans[self.actors[rows]]
 
     def asks(self, rows: Ints) -> Flags:
         """Tell which rows end in a question."""
@@ -280,7 +315,9 @@ class Snapshot:
     def _add_words(self, new: MessageColumns, start: int, stop: int) -> None:
         """Take in who speaks, and what each text says of itself."""
         codes = self.actor_codes
-        self.actors[start:stop] = [codes.setdefault(actor, len(codes)) for actor in new.actors]
+        for actor in dict.fromkeys(new.actors):
+            codes.setdefault(actor, len(codes))
+        self.actors[start:stop] = np.fromiter(map(codes.__getitem__, new.actors), np.int32, stop - start)
         self._signals.extend(new.signals)
         self.cells[start:stop] = cells_of(new.signals)
         for row, signal in enumerate(new.signals, start=start):
@@ -290,8 +327,10 @@ class Snapshot:
     def _add_sessions(self, start: int, stop: int) -> None:
         """Number the threads; those of the first load are sorted, so that the best of each is found quickly."""
         known = self._session_of
-        for row, thread in enumerate(map(tuple, self.threads[start:stop].tolist()), start=start):
-            self.sessions[row] = known.setdefault(thread, len(known))
+        threads = self.threads[start:stop]
+        heads = np.flatnonzero(np.append(True, (threads[1:] != threads[:-1]).any(axis=1)))
+        numbers = [known.setdefault((one, other), len(known)) for one, other in threads[heads].tolist()]
+        self.sessions[start:stop] = np.repeat(numbers, np.diff(heads, append=stop - start))
         if start == 0 or stop - self._sorted > max(1000, self._sorted // 4):
             codes = self.sessions[:stop]
             self._order = None if (codes[1:] >= codes[:-1]).all() else np.argsort(codes, kind="stable")
@@ -320,10 +359,11 @@ class Snapshot:
             self.matrix, self._place, self.vectors = np.empty((0, new.matrix.shape[1]), np.float32), new.keys[:0], 0
             self._sum = None
         start, stop = self.vectors, self.vectors + count
-        places = np.fromiter((self._index.get(key, -1) for key in new.keys.tolist()), np.int64, count)
-        fresh = set(places.tolist())
+        places = self._places_of(new.keys)
+        aligned = bool((places == np.arange(start, stop)).all())
+        fresh = places if aligned else np.unique(places)
         self._chunked = self._chunked or len(fresh) < count
-        if start and (again := np.isin(self._place[:start], list(fresh - {-1}))).any():
+        if start and (again := np.isin(self._place[:start], fresh[fresh >= 0])).any():
             self._place[:start][again] = -1
             self._sum = None
         if start == 0:
@@ -332,8 +372,13 @@ class Snapshot:
             self._grow_vectors(stop)
             self.matrix[start:stop], self._place[start:stop] = new.matrix, places
         self.vectors = stop
-        before = self._aligned or start == 0
-        self._aligned = before and bool((places == np.arange(start, stop)).all())
+        self._aligned = (self._aligned or start == 0) and aligned
+
+    def _places_of(self, keys: Ints) -> Ints:
+        """Give the rows of these keys, -1 for unknown ones."""
+        if len(keys) == self.size and not self.dead and (keys == self.keys[: self.size]).all():
+            return np.arange(self.size)
+        return np.fromiter((self._index.get(key, -1) for key in keys.tolist()), np.int64, len(keys))
 
     def _grow_vectors(self, size: int) -> None:
         if size <= len(self.matrix):

@@ -34,6 +34,7 @@ from uuid import UUID
 from keepwell.formation.settle import Edit
 from keepwell.models import Change, Changes, Fact, Facts, Message, Owner, Receipt, Rejection, Scope, Source, Sources
 from keepwell.storage.base import Read, Write
+from keepwell.storage.graph import GraphEdits
 
 # --- facts: writes
 
@@ -115,6 +116,7 @@ class ApplyEdits(Write[Changes]):
     calls: tuple[ModelCall, ...] = ()
     space: int | None = None
     idempotency_key: str | None = None
+    graph: GraphEdits | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +253,8 @@ class Remains(Read[dict[str, int]]):
     """How much is there, place by place, of what a ``forget`` with the same fields removes; all 0 after it.
 
     The places are those of its receipt: ``threads``, ``messages``, ``versions``, ``postings``, ``vectors``,
-    ``idempotency``, ``facts``, ``fact_versions``, ``changes``, ``sources``, ``rejections``, ``due``, ``model_calls``.
+    ``idempotency``, ``facts``, ``fact_versions``, ``changes``, ``sources``, ``rejections``, ``due``, ``model_calls``;
+    and ``checkpoints`` where the store can keep them.
     """
 
     scope: Scope

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from keepwell.models import Message
+from keepwell.testing.language_graph import graph
 
 Told = dict[str, Any]
 
@@ -92,7 +93,8 @@ def _extract(asked: Mapping[str, Any]) -> Told:
         mark = place if about is None else (fact["subject"], about)
         found.pop(mark, None)
         found[mark] = fact
-    return {"facts": list(found.values())}
+    more = graph(asked, entries) if "known entities" in asked else {}
+    return {"facts": list(found.values()), **more}
 
 
 def _facts(entry: Told) -> Iterator[Told]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keepwell.work.analysing import reanalyse
 from keepwell.work.background import Worker
 from keepwell.work.draining import Drained, drain
 from keepwell.work.embedding import Progress, embed_appended, embed_due, reembed, vectors_of
@@ -19,6 +20,7 @@ __all__ = [
     "embed_due",
     "filled",
     "form_thread",
+    "reanalyse",
     "reembed",
     "remembered_by_words",
     "scope_of",

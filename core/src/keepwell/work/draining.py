@@ -12,6 +12,8 @@ from keepwell.storage.facts import FindForming
 from keepwell.work.due import distil_due, embed_facts, expire, index_due, plan_distillation, reform_due
 from keepwell.work.embedding import embed_due
 from keepwell.work.forming import FormedThread, form_thread
+from keepwell.work.graph import mention_due
+from keepwell.work.projecting import Brought
 from keepwell.work.tools import Tools
 
 REMOVALS_KEPT = dt.timedelta(hours=24)
@@ -25,7 +27,9 @@ class Drained:
     ``embedded``: vectors made, of messages and facts. ``posted``: threads whose postings were brought up to date.
     ``formed``: messages read for facts; ``added``, ``updated``, ``retracted``: facts. ``parked``: messages that
     could not be formed; ``failed``: threads that are tried again later. ``reformed``: re-opened facts that were
-    settled. ``distilled``: patterns added or changed. ``expired``: messages and facts past their time.
+    settled. ``distilled``: patterns added or changed. ``expired``: messages and facts past their time. ``seen``:
+    messages and facts that were looked through for names. ``projected``: changes of the graph that were brought to its
+    projection; ``skipped``: what could not be done now, and why.
     """
 
     embedded: int = 0
@@ -39,6 +43,9 @@ class Drained:
     reformed: int = 0
     distilled: int = 0
     expired: int = 0
+    seen: int = 0
+    projected: int = 0
+    skipped: tuple[str, ...] = ()
 
 
 def drain(
@@ -52,7 +59,7 @@ def drain(
     """
     formed = list(_form_all(tools, stopping, early=early))
     return replace(
-        chores(tools, rounds=rounds),
+        chores(tools, rounds=rounds, early=early, stopping=stopping),
         formed=sum(one.messages for one in formed),
         added=sum(one.added for one in formed),
         updated=sum(one.updated for one in formed),
@@ -62,10 +69,13 @@ def drain(
     )
 
 
-def chores(tools: Tools, *, rounds: bool = True) -> Drained:
+def chores(
+    tools: Tools, *, rounds: bool = True, early: bool = False, stopping: Callable[[], bool] = lambda: False
+) -> Drained:
     """Do all that is due but the forming of threads; see :func:`drain`."""
     expired = expire(tools) if rounds else 0
     posted = _post(tools, prune=rounds)
+    seen = mention_due(tools, stopping=stopping)
     index_due(tools)
     reformed = distilled = 0
     if tools.language_model is not None:
@@ -75,7 +85,17 @@ def chores(tools: Tools, *, rounds: bool = True) -> Drained:
     embedded = 0
     if tools.embedder is not None and tools.space is not None:
         embedded = embed_due(tools.record, tools.space, tools.embedder) + embed_facts(tools)
-    return Drained(embedded=embedded, posted=posted, reformed=reformed, distilled=distilled, expired=expired)
+    brought = Brought() if tools.projector is None else tools.projector.sync(early=early, stopping=stopping)
+    return Drained(
+        embedded=embedded,
+        posted=posted,
+        reformed=reformed,
+        distilled=distilled,
+        expired=expired,
+        seen=seen,
+        projected=brought.changes,
+        skipped=() if brought.skipped is None else (f"projection: {brought.skipped}",),
+    )
 
 
 def _post(tools: Tools, *, prune: bool) -> int:

@@ -24,10 +24,14 @@ from keepwell.errors import (
     NoLanguageModel,
 )
 from keepwell.formation import extract, reconcile
+from keepwell.formation.extract_graph import RULES as GRAPH_RULES
+from keepwell.formation.extract_graph import GraphExtraction, GraphFound, KnownGraph, graph_of
 from keepwell.formation.settle import Edit
 from keepwell.models import Change, ChangeKind, Message, Source
+from keepwell.models.items import is_item
 from keepwell.storage.facts import ApplyEdits, Claim, ClaimThread, FailForming, Formed, RawSources, ReadUnformed
 from keepwell.work.asking import Asking, until_midnight
+from keepwell.work.graph_forming import Together, known_graph, together
 from keepwell.work.tools import Tools, filled, scope_of
 
 _log = logging.getLogger("keepwell.work")
@@ -67,6 +71,15 @@ def form_thread(tools: Tools, thread: UUID | None = None, *, early: bool = True)
         raise NoLanguageModel("forming facts needs a language model; open the memory with one")
     claim = tools.record.write(ClaimThread(tools.settings.lease, thread, early))
     return None if claim is None else _Forming(tools, claim).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What a batch was read to say."""
+
+    excerpt: extract.Excerpt
+    statements: Statements = ()
+    graph: GraphFound = field(default_factory=GraphFound)
 
 
 @dataclass(slots=True)
@@ -113,11 +126,11 @@ class _Forming:
         whole = len(chosen) == len(unformed.messages) and len(fresh) < settings.batch
         excerpt = extract.excerpt(chosen, before, settings)
         try:
-            statements = self._decided(excerpt)
+            found = self._decided(excerpt)
             upto = [message.seq or 0 for key, message in chosen if key not in unformed.again]
             ends = max([claim.formed_to, *upto, *([claim.last_seq] if whole else [])])
             again = tuple(key for key, _ in chosen if key in unformed.again)
-            self._apply(statements, Formed(claim, ends, again, finish=whole))
+            self._apply(found, Formed(claim, ends, again, finish=whole))
         except AnswerInvalid as problem:
             return self._narrow(chosen, before, problem)
         self._count("messages", len(chosen))
@@ -151,31 +164,46 @@ class _Forming:
         self.claim = claim
         return True
 
-    def _decided(self, excerpt: extract.Excerpt) -> Statements:
+    def _decided(self, excerpt: extract.Excerpt) -> _Read:
         if not excerpt.evidence:
-            return ()
-        answer = self.asking.ask("extract", extract.request(excerpt, self.claim.policy), extract.Extraction)
+            return _Read(excerpt)
+        known = known_graph(self.tools, self.claim.owner, excerpt) if self.tools.settings.graph else None
+        answer = self._extracted(excerpt, known)
         found = extract.statements_of(answer, excerpt)
-        if found.dropped:
-            _log.info("thread %r: statements left out: %s", self.claim.thread_id, dict(found.dropped))
-        return found.statements
+        graph = GraphFound()
+        if known is not None and isinstance(answer, GraphExtraction):
+            graph = graph_of(answer, excerpt, known)
+        dropped = {**found.dropped, **{f"graph: {why}": count for why, count in graph.dropped.items()}}
+        if dropped:
+            _log.info("thread %r: left out: %s", self.claim.thread_id, dropped)
+        return _Read(excerpt, found.statements, graph)
 
-    def _apply(self, statements: Statements, formed: Formed) -> None:
+    def _extracted(self, excerpt: extract.Excerpt, known: KnownGraph | None) -> extract.Extraction:
+        if known is None:
+            return self.asking.ask("extract", extract.request(excerpt, self.claim.policy), extract.Extraction)
+        asked = extract.request(excerpt, self.claim.policy, (GRAPH_RULES,), known.told(excerpt))
+        return self.asking.ask("extract", asked, GraphExtraction)
+
+    def _apply(self, found: _Read, formed: Formed) -> None:
         for _ in range(_TRIES - 1):
-            edits = filled(self.tools, self._reconciled(statements))
+            written = self._together(found)
             try:
-                changes = self._write(edits, formed)
+                changes = self._write(written, formed)
             except (FactChanged, FactNotFound):
                 continue
             return self._note(changes, formed)
-        return self._note(self._write(filled(self.tools, self._reconciled(statements)), formed), formed)
+        return self._note(self._write(self._together(found), formed), formed)
 
-    def _write(self, edits: tuple[Edit, ...], formed: Formed) -> Sequence[Change]:
+    def _together(self, found: _Read) -> Together:
+        edits = filled(self.tools, self._reconciled(found.statements))
+        return together(self.tools, self.claim.owner, found.graph, found.excerpt, edits)
+
+    def _write(self, written: Together, formed: Formed) -> Sequence[Change]:
         owner, made = self.claim.owner, tuple(self.asking.made)
         changes = self.tools.record.write(
             ApplyEdits(
-                owner, edits, self.tools.actor, uuid4(), scope_of(owner),
-                formed=formed, calls=made, space=self.tools.space_key,
+                owner, written.edits, self.tools.actor, uuid4(), scope_of(owner),
+                formed=formed, calls=made, space=self.tools.space_key, graph=written.graph,
             )
         )  # fmt: skip
         self._count("calls", len(self.asking.taken()))
@@ -193,8 +221,9 @@ class _Forming:
         settings = self.tools.settings
         owner = self.claim.owner
         near = self.tools.remembered(owner, [statement.draft.text for statement in statements])
-        # A view sees facts of other owners too; each owner's are reconciled among themselves.
-        met = reconcile.meeting(statements, [[f for f in found if f.owner == owner] for found in near], settings)
+        # A view sees facts of other owners too; each owner's are reconciled among themselves, and no items of stores.
+        mine = [[f for f in found if f.owner == owner and not is_item(f.kind, f.key)] for found in near]
+        met = reconcile.meeting(statements, mine, settings)
         if not met.needs_model:
             return reconcile.additions(met, settings)
         answer = self.asking.ask("reconcile", reconcile.request(met, settings), reconcile.Reconciliation)

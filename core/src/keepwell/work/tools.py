@@ -13,13 +13,14 @@ from keepwell.errors import KeepwellError
 from keepwell.formation.options import FormationSettings
 from keepwell.formation.settle import Draft, Edit, hashes
 from keepwell.models import Fact, Owner, Scope
+from keepwell.models.items import is_item
 from keepwell.providers.embedding import Embedder
 from keepwell.providers.language import LanguageModel
-from keepwell.recall.analysis import analyse
-from keepwell.recall.signals import signals
+from keepwell.recall.analysis import ENGLISH, Language, analyse, analysed
 from keepwell.storage.base import DueText, Record, Space
 from keepwell.storage.facts import ListFacts
 from keepwell.work.embedding import vectors_of
+from keepwell.work.projecting import Projector
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +49,8 @@ class Tools:
     settings: FormationSettings
     remembered: Remembered
     actor: str = field(default="formation")
+    language: Language = ENGLISH
+    projector: Projector | None = None
 
     @property
     def space_key(self) -> int | None:
@@ -68,16 +71,22 @@ def filled(tools: Tools, edits: Iterable[Edit]) -> tuple[Edit, ...]:
     given = tuple(edits)
     drafts = [edit.draft for edit in given if edit.draft is not None and edit.kind != "NONE"]
     vectors = _vectors(tools, [draft.text for draft in drafts])
-    ready = {id(draft): completed(draft, tools.secret, rows) for draft, rows in zip(drafts, vectors, strict=True)}
+    ready = {
+        id(draft): completed(draft, tools.secret, rows, tools.language)
+        for draft, rows in zip(drafts, vectors, strict=True)
+    }
     return tuple(edit if id(edit.draft) not in ready else replace(edit, draft=ready[id(edit.draft)]) for edit in given)
 
 
-def completed(draft: Draft, secret: bytes, vectors: tuple[NDArray[np.float32], ...]) -> Draft:
+def completed(
+    draft: Draft, secret: bytes, vectors: tuple[NDArray[np.float32], ...], language: Language = ENGLISH
+) -> Draft:
     """Give a draft with all that the record keeps of a fact beside its words."""
+    terms, told = analysed(draft.text, language)
     return replace(
         draft,
-        terms=analyse(draft.text),
-        signals=signals(draft.text),
+        terms=terms,
+        signals=told,
         hashes=hashes(secret, draft.text, draft.key),
         vectors=vectors,
     )
@@ -118,12 +127,12 @@ def _nearest(wanted: set[str], known: Sequence[tuple[Fact, set[str]]], commonnes
 
 
 def standing(record: Record, owner: Owner) -> list[Fact]:
-    """Give all standing facts of exactly this owner, newest first."""
+    """Give all standing facts of exactly this owner but items of stores, which no model changes; newest first."""
     found: list[Fact] = []
     after: str | None = None
     while True:
         page = record.read(ListFacts(scope_of(owner), after=after, limit=500))
-        found += [fact for fact in page if fact.owner == owner]
+        found += [fact for fact in page if fact.owner == owner and not is_item(fact.kind, fact.key)]
         after = page.next
         if after is None:
             return found

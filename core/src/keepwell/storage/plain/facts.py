@@ -16,6 +16,15 @@ from keepwell.formation.settle import mark
 from keepwell.models import Change, ChangeKind, Fact, Owner, Rejection, Scope, Source, codec
 
 
+@dataclass(frozen=True, slots=True)
+class Times:
+    """What only an item of a store has: when it began and was put last, and how many minutes it lives after that."""
+
+    began: dt.datetime
+    touched: dt.datetime
+    ttl: float | None
+
+
 @dataclass(frozen=True)
 class Version:
     """One version of a fact; everywhere else its key is the negative of ``number``."""
@@ -24,6 +33,7 @@ class Version:
     fact: Fact
     terms: str
     signals: str
+    times: Times | None = None
 
     @property
     def key(self) -> int:

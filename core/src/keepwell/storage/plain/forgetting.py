@@ -17,12 +17,13 @@ from keepwell.storage.base import DeleteMessages, Forget
 from keepwell.storage.facts import Expire, Remains
 from keepwell.storage.plain.facts import Kept
 from keepwell.storage.plain.forming import form_again
+from keepwell.storage.plain.graph_forgetting import GRAPH_PLACES, forget_graph, remove_graph
 from keepwell.storage.plain.settling import reject
 from keepwell.storage.plain.tables import Conversation, Entry, Lease, Tables
 
 PLACES: Final = (
     "threads", "messages", "versions", "postings", "vectors", "idempotency", "facts", "fact_versions", "changes",
-    "sources", "rejections", "due", "model_calls",
+    "sources", "rejections", "due", "model_calls", *GRAPH_PLACES,
 )  # fmt: skip
 """Where something can be, as receipts name it."""
 FORGOTTEN: Final = "forgotten"
@@ -116,6 +117,10 @@ def remove(tables: Tables, gone: Gone) -> dict[str, int]:
     """Remove it, count it by place, and mark what is to be formed again."""
     again = _to_form_again(tables, gone)
     counts = dict.fromkeys(PLACES, 0)
+    if gone.scope is not None:
+        counts |= forget_graph(tables, gone.scope)
+    for place, count in remove_graph(tables, gone.messages, gone.facts).items():
+        counts[place] += count
     _remove_messages(tables, gone, counts)
     _remove_facts(tables, gone, counts)
     if gone.scope is not None:
@@ -217,8 +222,9 @@ def remains(tables: Tables, query: Remains) -> dict[str, int]:
 def expire(tables: Tables, change: Expire) -> Receipt:
     """Remove facts and messages whose time is over, the oldest first."""
     at = tables.instant()
-    facts = [one.fact for one in tables.facts.values() if one.fact.expires_at is not None and one.fact.expires_at <= at]
-    ids = list(dict.fromkeys(fact.id for fact in facts))[: change.limit]
+    newest = {one.fact.id: one.fact for one in sorted(tables.facts.values(), key=lambda one: one.fact.version)}
+    facts = [fact for fact in newest.values() if fact.expires_at is not None and fact.expires_at <= at]
+    ids = [fact.id for fact in facts][: change.limit]
     old = [
         (talk, entry)
         for talk in tables.threads.values()

@@ -12,6 +12,7 @@ from keepwell.errors import ThreadExists
 from keepwell.models import Lineage, Owner, Source, Thread
 from keepwell.storage.base import CloneThread, MoveThread
 from keepwell.storage.plain.facts import Kept
+from keepwell.storage.plain.graph_forgetting import move_graph, remove_graph
 from keepwell.storage.plain.settling import reopen
 from keepwell.storage.plain.tables import Conversation, Entry, Tables, kept, now
 
@@ -54,14 +55,16 @@ def move(tables: Tables, change: MoveThread) -> Thread:
     del tables.threads[change.owner, change.thread]
     moved = talk.changed(owner=change.to)
     tables.keep(moved)
-    _move_facts(tables, moved, change.owner)
+    facts = _move_facts(tables, moved, change.owner)
+    move_graph(tables, change.to, moved.thread.key, {entry.row.key for entry in moved.in_order}, facts)
     return moved.view
 
 
-def _move_facts(tables: Tables, talk: Conversation, old: Owner) -> None:
+def _move_facts(tables: Tables, talk: Conversation, old: Owner) -> set[UUID]:
     messages = {entry.row.key for entry in talk.in_order}
     going = _going(tables, messages, old)
     held = {fact for fact in going if _is_held(tables, fact, talk.thread.owner)}
+    remove_graph(tables, (), held)
     for fact in held:
         _drop(tables, fact)
     for fact in going - held:
@@ -69,6 +72,7 @@ def _move_facts(tables: Tables, talk: Conversation, old: Owner) -> None:
     for one in list(tables.facts.values()):
         stays = one.fact.id not in going
         _without(tables, one, messages if stays else set(), going if stays else held)
+    return going - held
 
 
 def _going(tables: Tables, messages: set[int], owner: Owner) -> set[UUID]:

@@ -26,11 +26,16 @@ from keepwell.storage.base import (
     ReadStatus,
     TenantStatus,
 )
+from keepwell.storage.plain.copying import COPY_READS
 from keepwell.storage.plain.due import DUE_READS
 from keepwell.storage.plain.fact_reads import FACT_READS
 from keepwell.storage.plain.forgetting import FORGET_READS
 from keepwell.storage.plain.forming import FORMING_READS
+from keepwell.storage.plain.graph_reads import GRAPH_READS
+from keepwell.storage.plain.items import ITEM_READS
+from keepwell.storage.plain.languages import LANGUAGE_READS
 from keepwell.storage.plain.loading import LOADING_READS
+from keepwell.storage.plain.outbox import OUTBOX_READS
 from keepwell.storage.plain.spaces import SPACE_READS
 from keepwell.storage.plain.tables import Conversation, Entry, Tables, contains
 
@@ -174,5 +179,10 @@ READS: Final[Mapping[type, Callable[[Tables, Any], Any]]] = MappingProxyType(
         **DUE_READS,
         **FORGET_READS,
         **SPACE_READS,
+        **COPY_READS,
+        **LANGUAGE_READS,
+        **ITEM_READS,
+        **GRAPH_READS,
+        **OUTBOX_READS,
     }
 )

@@ -10,10 +10,12 @@ from uuid import UUID, uuid4
 import numpy as np
 
 from keepwell.errors import FactNotFound, IdempotencyConflict, LeaseLost, MessageNotFound, NotFound
+from keepwell.formation.entities_settle import landed
 from keepwell.formation.settle import Draft, Edit, Settled, Standing, settle
 from keepwell.formation.settle import mark as said_mark
 from keepwell.models import Change, Changes, Fact, Owner, Scope, Source
 from keepwell.storage.facts import ApplyEdits, DueItem
+from keepwell.storage.plain import graph
 from keepwell.storage.plain.due import record_calls
 from keepwell.storage.plain.facts import Event, Kept, Refusal, Version, in_order
 from keepwell.storage.plain.forming import check, finish
@@ -56,9 +58,10 @@ def _said(draft: Draft) -> list[object]:
 def _apply(tables: Tables, change: ApplyEdits) -> Changes:
     if change.formed is not None:
         check(tables, change.formed)
+    there = standing(tables, change.owner, change.edits)
     settled = settle(
         change.edits,
-        standing(tables, change.owner, change.edits),
+        there,
         owner=change.owner,
         actor=change.actor,
         batch=change.batch,
@@ -74,6 +77,9 @@ def _apply(tables: Tables, change: ApplyEdits) -> Changes:
     record_calls(tables, change.owner, change.calls)
     if change.formed is not None:
         finish(tables, change.formed)
+    if change.graph is not None:
+        places = landed(change.edits, settled, there)
+        graph.write(tables, change.owner, change.graph, change.actor, change.batch, landed=places)
     events = [tables.changes[one.id] for one in (*(one.change for one in settled), *caused)]
     return Changes(tuple(event.view(tables.facts) for event in events))
 

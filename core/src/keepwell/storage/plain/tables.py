@@ -18,6 +18,7 @@ from keepwell.models import Message, Owner, Scope, Thread, codec
 from keepwell.storage.base import Space
 from keepwell.storage.facts import DueItem, ModelCall
 from keepwell.storage.plain.facts import Event, Kept, Refusal
+from keepwell.storage.plain.graph_tables import Graph
 
 Vectors = Mapping[tuple[int, int], NDArray[np.float32]]
 """Unit vectors by (space, chunk)."""
@@ -225,6 +226,7 @@ class Tables:
     requests: dict[tuple[Owner, str, str], Request] = field(default_factory=dict)
     spaces: dict[int, Space] = field(default_factory=dict)
     active: int | None = None
+    language: str | None = None
     facts: dict[tuple[UUID, int], Kept] = field(default_factory=dict)
     changes: dict[UUID, Event] = field(default_factory=dict)
     refusals: dict[int, Refusal] = field(default_factory=dict)
@@ -232,6 +234,7 @@ class Tables:
     waiting: dict[tuple[str, Owner, str], Waiting] = field(default_factory=dict)
     calls: tuple[Call, ...] = ()
     written: dt.datetime | None = None
+    graph: Graph = field(default_factory=Graph)
 
     def copy(self) -> Tables:
         """Give tables that can be changed without changing these."""
@@ -245,6 +248,7 @@ class Tables:
             refusals=dict(self.refusals),
             owners=dict(self.owners),
             waiting=dict(self.waiting),
+            graph=self.graph.copy(),
         )
 
     def instant(self) -> dt.datetime:

@@ -21,11 +21,16 @@ from keepwell.storage.base import (
     UpdateThread,
 )
 from keepwell.storage.facts import ApplyEdits
+from keepwell.storage.plain.copying import COPY_WRITES
 from keepwell.storage.plain.due import DUE_WRITES
 from keepwell.storage.plain.forgetting import FORGET_WRITES
 from keepwell.storage.plain.forming import FORMING_WRITES
+from keepwell.storage.plain.graph import GRAPH_WRITES
 from keepwell.storage.plain.history import HISTORY_WRITES
+from keepwell.storage.plain.items import ITEM_WRITES
+from keepwell.storage.plain.languages import LANGUAGE_WRITES
 from keepwell.storage.plain.moving import MOVE_WRITES, merged, refuse_known
+from keepwell.storage.plain.outbox import OUTBOX_WRITES
 from keepwell.storage.plain.settling import apply_edits
 from keepwell.storage.plain.spaces import SPACE_WRITES
 from keepwell.storage.plain.tables import Conversation, Entry, Request, Row, Tables, content, fingerprint, now
@@ -163,10 +168,15 @@ WRITES: Final[Mapping[type, Callable[[Tables, Any], Any]]] = MappingProxyType(
         PostTerms: post_terms,
         ApplyEdits: apply_edits,
         **HISTORY_WRITES,
+        **GRAPH_WRITES,
+        **OUTBOX_WRITES,
         **FORMING_WRITES,
         **DUE_WRITES,
         **FORGET_WRITES,
         **MOVE_WRITES,
         **SPACE_WRITES,
+        **COPY_WRITES,
+        **LANGUAGE_WRITES,
+        **ITEM_WRITES,
     }
 )

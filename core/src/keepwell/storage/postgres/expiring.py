@@ -42,7 +42,9 @@ def expire(walls: Walls, change: facts.Expire) -> Plan[Receipt]:
             threads = yield walls.step("expired_threads", days=days(change.days), limit=_THREADS)
         for ids in sorted({tuple(row[1:4]) for row in (*old, *threads)}):
             yield walls.step("hold_known_owner", Owner(*ids))
-        gone = yield from _remove(walls, threads, [row[0] for row in old], room)
+        # An item may have been put again before its owner was held.
+        over = [key for (key,) in (yield walls.step("expired_still", facts=[row[0] for row in old]))] if old else []
+        gone = yield from _remove(walls, threads, over, room)
         if sum(gone.values()) or not threads:
             return forgetting.receipt(gone)
 

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from keepwell.errors import FactNotFound, InvalidQuery
-from keepwell.formation.settle import fingerprint
+from keepwell.formation.settle import mark
 from keepwell.models import Fact, Facts, Owner, Quote, Source, Sources
 from keepwell.models.codec import dumps, loads, searchable
 from keepwell.storage import facts as seam
@@ -62,7 +62,7 @@ def row_of(fact: Fact, n: int, terms: str, signals: str) -> dict[str, Any]:
         "kind": plain_text(fact.kind),
         "actor": plain_text(fact.subject),
         "labels": json.dumps(searchable(fact.metadata)) if fact.metadata else None,
-        "fingerprint": fingerprint(fact.text).hex(),
+        "fingerprint": mark(fact.text, fact.kind, fact.key).hex(),
         "valid_from": _written(fact.valid_from),
         "valid_to": _written(fact.valid_to),
         "recorded_at": _written(fact.recorded_at),

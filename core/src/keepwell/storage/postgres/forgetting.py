@@ -14,12 +14,13 @@ from keepwell.models import Forgotten, Receipt, Scope
 from keepwell.models.message import now
 from keepwell.storage import base
 from keepwell.storage import facts as seam
+from keepwell.storage.postgres import checkpoints, graph_forgetting
 from keepwell.storage.postgres.runner import Plan, Step
 from keepwell.storage.postgres.walls import Walls
 
 PLACES = (
     "threads", "messages", "versions", "postings", "vectors", "idempotency", "facts", "fact_versions", "changes",
-    "sources", "rejections", "due", "model_calls",
+    "sources", "rejections", "due", "model_calls", "checkpoints", "entities", "relations", "mentions", "graph_changes",
 )  # fmt: skip
 """Where something can be, as receipts name it."""
 Counts = dict[str, int]
@@ -56,7 +57,9 @@ def _forget_scope(walls: Walls, scope: Scope) -> Plan[Counts]:
     yield walls.scoped("hold_owners", scope, thread=None, fact=None)
     held = yield walls.scoped("hold_scope", scope, key=None)
     ((roots,),) = yield walls.scoped("facts_of_scope", scope)
+    graph = yield from graph_forgetting.forget(walls, scope)
     counts = yield from remove(walls, [key for (key,) in held], roots=roots)
+    counts |= {place: counts[place] + count for place, count in graph.items()}
     ((counts["threads"],),) = yield walls.step("delete_threads", threads=[key for (key,) in held])
     ((counts["idempotency"],),) = yield walls.scoped("forget_requests", scope, key=None)
     ((changes, counts["rejections"], due, counts["model_calls"]),) = yield walls.scoped(
@@ -64,6 +67,7 @@ def _forget_scope(walls: Walls, scope: Scope) -> Plan[Counts]:
     )
     counts["changes"] += changes
     counts["due"] += due
+    counts["checkpoints"] += yield from checkpoints.drop_scope(walls, scope)
     return counts
 
 
@@ -121,6 +125,7 @@ def remove(
     counts = dict.fromkeys(PLACES, 0)
     gone: list[int] = []
     if threads:
+        counts["checkpoints"] = yield from checkpoints.drop_threads(walls, threads, ids, keys)
         some: dict[str, Any] = {"ids": None if ids is None else list(ids), "keys": None if keys is None else list(keys)}
         ((*found, removed),) = yield walls.step("delete_messages", threads=list(threads), **some)
         counts.update(zip(("messages", "versions", "postings", "vectors"), found, strict=True))
@@ -141,6 +146,7 @@ def _remove_facts(
     """
     ((found,),) = yield walls.step("facts_resting", facts=list(roots), messages=list(messages))
     facts = found or []
+    counts |= yield from graph_forgetting.remove(walls, messages, facts)
     ((changes,),) = yield walls.step("delete_changes", facts=facts, messages=list(messages))
     counts["changes"] += changes
     if not facts:
@@ -169,7 +175,10 @@ def remains(walls: Walls, query: seam.Remains) -> Plan[Counts]:
         fact=query.fact,
         across=query.scope.across_users,
     )
-    return dict(zip(PLACES, row, strict=True))
+    whole = query.thread is None and query.message is None and query.fact is None
+    left = yield from checkpoints.remain(walls, query.scope, query.thread, query.message, whole=whole)
+    graph = yield from graph_forgetting.remain(walls, query.scope, query.thread, query.message, query.fact)
+    return dict(zip(PLACES, (*row, left, *graph.values()), strict=True))
 
 
 def prune(walls: Walls, change: base.Prune) -> Plan[int]:

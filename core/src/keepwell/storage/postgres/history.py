@@ -11,11 +11,11 @@ from typing import Any
 from uuid import UUID
 
 from keepwell.errors import InvalidQuery
-from keepwell.formation.settle import fingerprint
+from keepwell.formation.settle import mark
 from keepwell.models import Change, Changes, Fact, Owner, Rejection, Scope
 from keepwell.models.codec import dumps, loads
 from keepwell.storage import facts as seam
-from keepwell.storage.postgres.facts import by_version, row_of, source_of, source_rows
+from keepwell.storage.postgres.facts import by_version, fact_of, row_of, source_of, source_rows
 from keepwell.storage.postgres.runner import Plan, Rows, Step
 from keepwell.storage.postgres.walls import Walls
 
@@ -167,14 +167,15 @@ def _held(walls: Walls, change: seam.PutHistory, known: _Known) -> Plan[set[UUID
         change.owner,
         ids=[],
         keys=[fact.key for fact in coming if fact.key],
-        fingerprints=[fingerprint(fact.text) for fact in coming],
+        fingerprints=[_said(fact) for fact in coming],
     )
     names: dict[object, UUID] = {}
     for row in rows:
-        names[row[7] or None] = names[fingerprint(loads(row[3])["text"])] = UUID(str(row[1]))
+        there = fact_of(row)
+        names[there.key] = names[_said(there)] = there.id
     held: set[UUID] = set()
     for fact in coming:
-        mine = [name for name in (fact.key, fingerprint(fact.text)) if name is not None]
+        mine = [name for name in (fact.key, _said(fact)) if name is not None]
         if max(known.get(fact.id, (change.owner, {}))[1], default=0) > fact.version:
             continue
         if any(names.get(name, fact.id) != fact.id for name in mine):
@@ -182,6 +183,10 @@ def _held(walls: Walls, change: seam.PutHistory, known: _Known) -> Plan[set[UUID
         else:
             names.update(dict.fromkeys(mine, fact.id))
     return held
+
+
+def _said(fact: Fact) -> bytes:
+    return mark(fact.text, fact.kind, fact.key)
 
 
 def _put_facts(

@@ -14,22 +14,28 @@ from psycopg import errors as pg
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from keepwell.errors import StoreUnavailable, UsageError
-from keepwell.storage import base, facts
+from keepwell.storage import base, facts, graph, items, languages
 from keepwell.storage.postgres import (
     appending,
     due,
     expiring,
     forgetting,
     forming,
+    graph_due,
+    graph_reading,
+    graph_writing,
     history,
     loading,
     nearest,
+    outbox,
     reading,
     settling,
     spaces,
     threads,
 )
 from keepwell.storage.postgres import facts as stated
+from keepwell.storage.postgres import items as stored
+from keepwell.storage.postgres import languages as spoken
 from keepwell.storage.postgres.failures import translated
 from keepwell.storage.postgres.runner import Plan, ajoin, join
 from keepwell.storage.postgres.walls import Walls
@@ -66,6 +72,14 @@ _WRITES: dict[type[base.Write[Any]], Planner] = {
     facts.TakeDue: due.take,
     facts.FinishDue: due.finish,
     facts.Expire: expiring.expire,
+    languages.NoteLanguage: spoken.note,
+    languages.SwitchLanguage: spoken.switch,
+    languages.PutTerms: spoken.put,
+    graph.ApplyGraph: graph_writing.apply,
+    graph.SetProjection: outbox.set_projection,
+    graph.PruneOutbox: outbox.prune,
+    items.PutItems: stored.put,
+    items.KeepItems: stored.keep,
 }
 _READS: dict[type[base.Read[Any]], Planner] = {
     base.FindThread: threads.find,
@@ -98,10 +112,31 @@ _READS: dict[type[base.Read[Any]], Planner] = {
     facts.ReadSecret: due.secret,
     facts.ReadSpent: due.spent,
     facts.ReadFormation: due.status,
+    languages.ReadLanguage: spoken.read,
+    languages.FindOldTerms: spoken.find,
+    graph.FindUnmentioned: graph_due.find,
+    graph.FindEntities: graph_reading.find,
+    graph.ListEntities: graph_reading.listing,
+    graph.ReadEntities: graph_reading.entities,
+    graph.ReadContexts: graph_reading.contexts,
+    graph.ListRelations: graph_reading.relations,
+    graph.ReadMentions: graph_reading.mentions,
+    graph.ReadNeighbours: graph_reading.neighbours,
+    graph.ReadPaths: graph_reading.paths,
+    graph.GraphHistory: graph_reading.history,
+    graph.SupportOf: graph_reading.support,
+    graph.ReadGraph: graph_reading.counts,
+    graph.ReadProjection: outbox.projection,
+    graph.ReadOutbox: outbox.read,
+    graph.ScanProjected: outbox.scan,
+    graph.CountProjected: outbox.tally,
+    items.ReadItems: stored.read,
+    items.FindItems: stored.find,
+    items.ListNamespaces: stored.namespaces,
 }
 _WAITS = (0.1, 0.4, 1.6)
 """At most so many seconds between tries where two writers stand in each other's way."""
-_RECALL_READS = (base.LoadScope, base.FindCandidates, base.Weigh, base.MatchMetadata)
+_RECALL_READS = (base.LoadScope, base.FindCandidates, base.Weigh, base.MatchMetadata, graph.SupportOf)
 """What a read-only server may answer (DESIGN section 4): the loading of a recall, never what is returned."""
 
 
@@ -160,7 +195,7 @@ class PostgresRecord:
         Where the line broke, what cannot have reached the server is sent again; appends and vectors are in any
         case, because a second time they change nothing.
         """
-        single = appending.is_plain(change) or isinstance(change, base.PutVectors)
+        single = appending.is_plain(change) or isinstance(change, base.PutVectors | items.PutItems | items.KeepItems)
         plan = self._plan(change, single=True)
         with translated(self._store.name):
             try:
@@ -187,6 +222,8 @@ class PostgresRecord:
     def _plan(self, change: base.Write[R], *, single: bool = False) -> Plan[R]:
         if single and appending.is_plain(change):
             return cast("Plan[R]", appending.append_plainly(self._walls, cast("base.AppendMessages", change)))
+        if single and isinstance(change, items.PutItems):
+            return cast("Plan[R]", stored.put_plainly(self._walls, change))
         return cast("Plan[R]", _WRITES[type(change)](self._walls, change))
 
 

@@ -13,11 +13,12 @@ from uuid import UUID, uuid4
 import numpy as np
 
 from keepwell.errors import FactNotFound, IdempotencyConflict, LeaseLost, MessageNotFound
-from keepwell.formation.settle import Draft, Edit, Settled, Standing, fingerprint, settle
-from keepwell.models import Change, Changes, Fact, Scope
+from keepwell.formation.entities_settle import landed
+from keepwell.formation.settle import Draft, Edit, Settled, Standing, mark, settle
+from keepwell.models import Change, Changes, Fact, Owner, Scope
 from keepwell.models.codec import dumps
 from keepwell.storage import facts as seam
-from keepwell.storage.postgres import due, forgetting, forming, history
+from keepwell.storage.postgres import due, forgetting, forming, graph_writing, history
 from keepwell.storage.postgres.facts import FACT_WIDTH, fact_of, row_of, source_rows
 from keepwell.storage.postgres.runner import FloatArray, Plan
 from keepwell.storage.postgres.walls import Walls
@@ -55,6 +56,7 @@ def _apply(walls: Walls, change: seam.ApplyEdits) -> Plan[Changes]:
     yield from due.finish_items(walls, change.done)
     yield from due.record_calls(walls, change.owner, change.calls)
     if not change.edits:
+        yield from _write_graph(walls, change, {})
         return Changes()
     standing, keys, at = yield from _standing(walls, change)
     settled = settle(
@@ -74,7 +76,15 @@ def _apply(walls: Walls, change: seam.ApplyEdits) -> Plan[Changes]:
     if change.done:
         work.named = {fact: made for made in work.changes for fact in _facts_of(made) if made.after is not None}
     yield from _cascade(walls, work)
+    yield from _write_graph(walls, change, landed(change.edits, settled, standing))
     return Changes(tuple(work.now(made) for made in work.changes))
+
+
+def _write_graph(walls: Walls, change: seam.ApplyEdits, places: graph_writing.Landed) -> Plan[None]:
+    """Write what the batch says of the graph, with facts as they came to stand."""
+    if change.graph is not None:
+        said = graph_writing.Said(change.actor, change.batch, places)
+        yield from graph_writing.write(walls, change.owner, change.graph, said)
 
 
 def _facts_of(change: Change) -> list[UUID]:
@@ -99,7 +109,7 @@ def _standing(walls: Walls, change: seam.ApplyEdits) -> Plan[tuple[Standing, dic
         change.owner,
         ids=list({edit.fact for edit in change.edits if edit.fact is not None}),
         keys=list({draft.key for draft in drafts if draft.key is not None}),
-        fingerprints=list({fingerprint(draft.text) for draft in drafts}),
+        fingerprints=list({mark(draft.text, draft.kind, draft.key) for draft in drafts}),
     )
     found = [(row[0], fact_of(row)) for row in rows]
     # A clock that was put back must not make what ends here end before it began.
@@ -241,6 +251,13 @@ def _write_changes(walls: Walls, changes: Iterable[Change]) -> Plan[None]:
     rows = [history.change_row(made, n) for n, made in enumerate(changes)]
     if rows:
         yield walls.step("write_changes", changes=json.dumps(rows))
+
+
+def follow(walls: Walls, ended: dict[UUID, Change]) -> Plan[None]:
+    """Look at what was formed from facts of which a version ended by these changes, as :func:`apply` does."""
+    ((at, _),) = yield walls.step("rejected", Owner("", "", ""), hashes=[])
+    work = _Work(at.astimezone(dt.UTC), {}, ended=ended)
+    yield from _cascade(walls, work)
 
 
 def _cascade(walls: Walls, work: _Work) -> Plan[None]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg import Connection, sql
+from psycopg import AsyncConnection, Connection, sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool
 
@@ -105,6 +105,21 @@ class PostgresStore:
         with self._connection(recall=recall) as connection, self._own(connection, single=single):
             return run(connection, plan)
 
+    @property
+    def role(self) -> str | None:
+        """The role that policies bind and that transactions take on; None where the login is bound itself."""
+        return self._bound_name
+
+    async def connect(self) -> AsyncConnection[Any]:
+        """Give a connection of its own to the server that is written to, for asyncio; it is the caller's to close."""
+        with translated(self.name):
+            if self._given is None:
+                return await AsyncConnection.connect(self._dsn or "")
+            kept = ("autocommit", "cursor_factory", "row_factory", "prepare_threshold", "context")
+            given = self._given.kwargs if isinstance(self._given.kwargs, dict) else {}
+            options = {name: value for name, value in given.items() if name not in kept}
+            return await AsyncConnection.connect(str(self._given.conninfo), **options)
+
     def refresh(self) -> None:
         """Replace the waiting connections that broke: after a restart of the server they all did."""
         for pool in (self._pool, self._read_pool):
@@ -191,7 +206,9 @@ class PostgresStore:
                     "privileged role run: keepwell migrate --admin-dsn DSN --grant ROLE"
                 ) from error
         self.names = Names(self._schema, tables.find_extension(connection) or "public")
-        self._role, self.bypassed = self._bound_role(connection)
+        self.server_version = connection.info.server_version
+        self._bound_name, self.bypassed = self._bound_role(connection)
+        self._role = None if self._bound_name is None else _taking_on(self._bound_name)
         self._check_rights(connection)
         if self.bypassed and require_rls:
             raise RowSecurityBypassed(
@@ -201,8 +218,8 @@ class PostgresStore:
         if self.bypassed:
             _log.warning("%s: row-level security bypassed: this role is not bound by policies", self.name)
 
-    def _bound_role(self, connection: Connection[Any]) -> tuple[bytes | None, bool]:
-        """Give the statement that takes on a role that policies bind, where the login is not bound itself."""
+    def _bound_role(self, connection: Connection[Any]) -> tuple[str | None, bool]:
+        """Give the role that policies bind and that can be taken on, where the login is not bound itself."""
         if not ask(connection, "select rolsuper or rolbypassrls from pg_roles where rolname = current_user"):
             return None, False
         # From 16 on a role's creator is its member without the right to take it on.
@@ -210,7 +227,7 @@ class PostgresStore:
         role = ask(connection, _GRANTED, [self._schema, right])
         if role is None:
             return None, True
-        return sql.SQL("set local role {}").format(sql.Identifier(role)).as_string(None).encode(), False
+        return str(role), False
 
     def _check_rights(self, connection: Connection[Any]) -> None:
         if self._role is not None:
@@ -242,6 +259,11 @@ where c.relname = 'message' and a.privilege_type = 'INSERT' and c.relowner <> r.
     and not r.rolsuper and not r.rolbypassrls and pg_has_role(current_user, r.oid, %s)
 order by r.rolname limit 1
 """
+
+
+def _taking_on(role: str) -> bytes:
+    """Give the statement that takes on a role until the transaction ends."""
+    return sql.SQL("set local role {}").format(sql.Identifier(role)).as_string(None).encode()
 
 
 def _place(dsn: str | None, pool: ConnectionPool[Any] | None) -> str:

@@ -13,6 +13,7 @@ from keepwell.errors import InvalidQuery, ThreadExists, ThreadNotFound
 from keepwell.models import Owner, Thread, Threads
 from keepwell.models.codec import dumps, searchable
 from keepwell.storage import base
+from keepwell.storage.postgres import checkpoints, graph_forgetting, graph_moving
 from keepwell.storage.postgres.rows import thread_of
 from keepwell.storage.postgres.runner import Plan, Rows
 from keepwell.storage.postgres.walls import Walls
@@ -85,23 +86,26 @@ def move(walls: Walls, change: base.MoveThread) -> Plan[Thread]:
     to: dict[str, Any] = {f"to_{name}": value for name, value in change.to._asdict().items()}
     rows = yield walls.step("move_thread", change.owner, key=held.key, **to)
     ((messages,),) = yield walls.step("keys_of_thread", key=held.key)
-    yield from _move_facts(walls, change, messages, to)
+    yield from checkpoints.move(walls, change.owner, change.to, change.thread)
+    facts = yield from _move_facts(walls, change, messages, to)
+    yield from graph_moving.move(walls, change.to, held.key, messages, facts)
     return thread_of(rows[0])
 
 
-def _move_facts(walls: Walls, change: base.MoveThread, messages: list[int], to: dict[str, Any]) -> Plan[None]:
-    """Move the facts that rest on these messages alone; those that rest on other things stay, without them.
+def _move_facts(walls: Walls, change: base.MoveThread, messages: list[int], to: dict[str, Any]) -> Plan[list[UUID]]:
+    """Move the facts that rest on these messages alone, and give them; others stay, without those messages.
 
     One whose key or statement the new owner has already is removed.
     """
     ((found,),) = yield walls.step("facts_resting", facts=[], messages=messages)
     if not found:
-        return
+        return []
     rows = yield walls.step("sources_of", change.owner, facts=found)
     going = _going(rows, set(messages))
     lost = yield walls.step("lose_sources", facts=list(going), messages=messages)
     held = [UUID(str(fact)) for (fact,) in (yield walls.step("held_elsewhere", facts=list(going), **to))]
     if held:
+        yield from graph_forgetting.remove(walls, [], held)
         yield walls.step("delete_changes", facts=held, messages=[])
         yield walls.step("delete_facts", facts=held)
     moving = [fact for fact in going if fact not in held]
@@ -109,6 +113,7 @@ def _move_facts(walls: Walls, change: base.MoveThread, messages: list[int], to: 
         yield walls.step("move_facts", change.owner, facts=moving, **to)
     if lost:
         yield walls.step("reopen", keys=[key for (key,) in lost])
+    return moving
 
 
 def _going(rows: Rows, messages: set[int]) -> set[UUID]:

@@ -52,6 +52,13 @@ pytest.register_assert_rewrite(
             "due_work",
             "retention",
             "likeness",
+            "graph_base",
+            "graph",
+            "graph_forgetting",
+            "projection",
+            "items_base",
+            "items",
+            "item_searches",
             "formation_failures",
         )
     )
@@ -76,9 +83,14 @@ from keepwell.testing.conformance.facts import FactsConformance  # noqa: E402
 from keepwell.testing.conformance.forgetting import ForgettingConformance  # noqa: E402
 from keepwell.testing.conformance.formation import FormationConformance  # noqa: E402
 from keepwell.testing.conformance.formation_failures import FormationFailuresConformance  # noqa: E402
+from keepwell.testing.conformance.graph import GraphConformance  # noqa: E402
+from keepwell.testing.conformance.graph_forgetting import GraphForgettingConformance  # noqa: E402
 from keepwell.testing.conformance.idempotency import IdempotencyConformance  # noqa: E402
+from keepwell.testing.conformance.item_searches import ItemSearchesConformance  # noqa: E402
+from keepwell.testing.conformance.items import ItemsConformance  # noqa: E402
 from keepwell.testing.conformance.likeness import LikenessConformance  # noqa: E402
 from keepwell.testing.conformance.messages import MessagesConformance  # noqa: E402
+from keepwell.testing.conformance.projection import ProjectionConformance  # noqa: E402
 from keepwell.testing.conformance.races import RacesConformance  # noqa: E402
 from keepwell.testing.conformance.recall_loading import RecallLoadingConformance  # noqa: E402
 from keepwell.testing.conformance.retention import RetentionConformance  # noqa: E402
@@ -103,10 +115,15 @@ __all__ = [
     "ForgettingConformance",
     "FormationConformance",
     "FormationFailuresConformance",
+    "GraphConformance",
+    "GraphForgettingConformance",
     "HistoryConformance",
     "IdempotencyConformance",
+    "ItemSearchesConformance",
+    "ItemsConformance",
     "LikenessConformance",
     "MessagesConformance",
+    "ProjectionConformance",
     "RacesConformance",
     "RecallLoadingConformance",
     "RejectionsConformance",

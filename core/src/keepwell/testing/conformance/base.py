@@ -62,6 +62,11 @@ Capability = Literal[
     "due_work",
     "retention",
     "likeness",
+    "items",
+    "item_searches",
+    "graph",
+    "graph_forgetting",
+    "projection",
 ]
 
 ADA: Final = Owner("ada", "", "")

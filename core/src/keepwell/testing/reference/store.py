@@ -15,8 +15,10 @@ from keepwell.errors import StoreClosed, StoreFailed, UsageError
 from keepwell.models.scope import MAX_TENANT_BYTES, check_id
 from keepwell.recall.arrays import Delta, Mark
 from keepwell.storage.base import LoadScope, Prune, Read, Write
+from keepwell.storage.copying import KeepSecret
 from keepwell.storage.facts import ReadSecret
 from keepwell.storage.plain.loading import difference, whole
+from keepwell.storage.plain.outbox import note
 from keepwell.storage.plain.reads import READS
 from keepwell.storage.plain.tables import Tables
 from keepwell.storage.plain.writes import WRITES
@@ -73,6 +75,12 @@ class _Data:
 
     def secret(self, tenant: str) -> bytes:
         return self._secrets.setdefault(tenant, secrets.token_bytes(32))
+
+    def keep_secret(self, tenant: str, secret: bytes) -> bool:
+        if self.tables(tenant).refusals and self.secret(tenant) != secret:
+            return False
+        self._secrets[tenant] = secret
+        return True
 
     def marks(self, tenant: str) -> _Marked:
         return self._marks.setdefault(tenant, _Marked())
@@ -135,6 +143,9 @@ class ReferenceRecord:
         if isinstance(change, Prune):
             pruned: Any = data.marks(self._tenant).prune(time.time() - change.older_than.total_seconds())
             return cast("R", pruned)
+        if isinstance(change, KeepSecret):
+            known: Any = data.keep_secret(self._tenant, change.secret)
+            return cast("R", known)
         if connection is not None:
             return self._joined(connection).write(self._tenant, change)
         with data.turn():
@@ -249,4 +260,6 @@ def _apply(tables: Tables, change: Write[R]) -> tuple[Tables, R]:
     if do is None:
         raise UsageError(f"{type(change).__name__} is no write of this store")
     copy = tables.copy()
-    return copy, do(copy, change)
+    answer = do(copy, change)
+    note(tables, copy)
+    return copy, answer

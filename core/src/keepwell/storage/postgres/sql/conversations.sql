@@ -146,7 +146,7 @@ with message as (
         form_again = %(again)s and m.seq <= (
             select t.formed_to from {schema}.thread t where @wall(t) and t.key = m.thread
         ),
-        parked = null, parked_at = null
+        parked = null, parked_at = null, graph_again = true
     where @wall(m) and m.key = %(message)s
     returning m.form_again, m.key, m.thread, m.seq, m.user_id, m.agent_id, m.run_id, m.terms
 ), posting as (

@@ -127,9 +127,10 @@ with made as materialized (
     where case k.kind when 'embed' then f.terms <> '' and f.n <> all(%(embedded)s::bigint[]) else f.reopened end
     on conflict (tenant, kind, user_id, agent_id, run_id, item) do update set put_at = clock_timestamp()
 ), owner as (
-    update {schema}.owner o set facts = o.facts + g.facts, length = o.length + g.length
+    update {schema}.owner o set
+        facts = o.facts + g.facts, length = o.length + g.length, last_fact = greatest(o.last_fact, g.last)
     from (
-        select count(*) as facts,
+        select count(*) as facts, max(f.key) as last,
             coalesce(sum(cardinality(string_to_array(nullif(f.terms, ''), ' '))), 0) as length
         from standing f
     ) g

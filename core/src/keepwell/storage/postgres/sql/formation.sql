@@ -411,6 +411,13 @@ where @reached(f) and f.expires_at <= statement_timestamp() and not exists (
 )
 order by f.expires_at limit %(limit)s
 
+-- name: expired_still
+-- Give those of these facts that are past their time in their newest version.
+select f.id from {schema}.fact f
+where @reached(f) and f.id = any(%(facts)s) and f.expires_at <= statement_timestamp() and not exists (
+    select 1 from {schema}.fact n where @reached(n) and n.id = f.id and n.version > f.version
+)
+
 -- name: expired_threads
 -- Give threads that may have messages past their retention in days: the thread's, else its owner's, else the store's.
 select e.key, e.user_id, e.agent_id, e.run_id, e.days from (

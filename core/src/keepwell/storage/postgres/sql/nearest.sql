@@ -66,7 +66,7 @@ select (select array_agg(b.message) from best b), count(*),
 -- Give the vectors of a scope that are nearest to one: from the index, and of those that are not in it yet.
 -- It is written for 256 numbers, because an index's expression names its dimension; see nearest.py for others.
 -- The settings are gates like that of the tenant: they are set before the index is read, for this statement alone.
--- The owner is hidden from other indexes, so that no planner takes the one on the user and sorts.
+-- Owner and space are hidden from other indexes, so that no planner takes the one on the user and sorts.
 select array_agg(f.message) from (
     (
         select n.message from {schema}.nearest n
@@ -75,7 +75,7 @@ select array_agg(f.message) from (
                     and set_config('hnsw.ef_search', %(breadth)s::text, true) is not null
                     and set_config('hnsw.max_scan_tuples', %(most)s::text, true) is not null
             )
-            and @within(n) and n.space + 0 = %(space)s and n.dimension = 256
+            and @walked(n) and coalesce(n.space = %(space)s, false) and n.dimension = 256
         order by n.embedding::{vector}(256) operator({extensions}.<#>) %(vector)s::{vector}(256)
         limit %(limit)s
     ) union all (

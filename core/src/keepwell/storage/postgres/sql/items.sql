@@ -1,0 +1,247 @@
+-- name: put_items
+-- Let items stand, be others or be gone, and give what each came to. In one statement, so that an item is put in one
+-- round trip; what stood is looked up before the owners' rows are locked, so where somebody else was quicker what was to
+-- end here has ended already: then two rows of one name are written, which the server refuses, and the whole is done
+-- once more under the lock (`alone`: also where facts rest on what ends, which takes more statements).
+with given as materialized (
+    select g.*, coalesce(cardinality(string_to_array(nullif(g.terms, ''), ' ')), 0) as length
+    from json_to_recordset(%(items)s::json) as g (
+        n bigint, user_id text, agent_id text, run_id text, id uuid, change uuid, path text, body text, labels text,
+        fingerprint text, terms text, signals text, ttl float8, expires_at timestamptz, began_at timestamptz,
+        touched_at timestamptz
+    )
+), used as materialized (
+    select s.key, s.dimension from {schema}.space s where @wall(s) and s.key = %(space)s and s.active for key share
+), seen as materialized (
+    select g.n, f.key, f.id as fact, f.version, f.recorded_at, coalesce(f.began_at, f.recorded_at) as began_at,
+        coalesce(cardinality(string_to_array(nullif(f.terms, ''), ' ')), 0) as length,
+        f.body::text = g.body as same, coalesce(f.expires_at <= clock_timestamp(), false) as over
+    from given g cross join lateral (
+        select f.* from {schema}.fact f
+        where @wall(f) and f.user_id = g.user_id and f.agent_id = g.agent_id and f.run_id = g.run_id
+            and f.fact_key = g.path and f.fact_key <> '' and f.retired_at is null offset 0
+    ) f
+), step as materialized (
+    select g.*, s.key, s.fact, coalesce(s.version, 0) as version, s.began_at as began, s.over, s.length as old_length,
+        case
+            when s.key is null then case when g.body is null then 'NONE' else 'ADD' end
+            when g.body is null then 'DELETE'
+            when s.same and not s.over then 'NONE'
+            else 'UPDATE'
+        end as kind
+    from given g left join seen s on s.n = g.n
+), turn as materialized (
+    select pg_advisory_xact_lock(hashtextextended(
+        %(tenant)s || E'\x1f' || o.user_id || E'\x1f' || o.agent_id || E'\x1f' || o.run_id, 20)) is not null
+    from (
+        select distinct s.user_id, s.agent_id, s.run_id from step s where s.kind <> 'NONE' order by 1, 2, 3
+    ) o
+), owner as (
+    insert into {schema}.owner as o (tenant, user_id, agent_id, run_id, facts, length)
+    select %(tenant)s, s.user_id, s.agent_id, s.run_id,
+        sum(case s.kind when 'ADD' then 1 when 'DELETE' then -1 else 0 end),
+        sum(coalesce(s.length, 0) - coalesce(s.old_length, 0))
+    from step s
+    where @gate and s.kind <> 'NONE' and (select count(*) from used) >= 0 and (select count(*) from turn) >= 0
+    group by s.user_id, s.agent_id, s.run_id order by s.user_id, s.agent_id, s.run_id
+    on conflict (tenant, user_id, agent_id, run_id) do update set
+        facts = o.facts + excluded.facts, length = o.length + excluded.length
+    returning 1
+), instant as materialized (
+    select greatest(clock_timestamp(), (select max(s.recorded_at) + interval '1 microsecond' from seen s)) as at
+    where (select count(*) from owner) >= 0
+), ended as (
+    update {schema}.fact f set retired_at = i.at
+    from step s cross join instant i
+    where @reached(f) and f.key = s.key and s.kind in ('UPDATE', 'DELETE') and f.retired_at is null
+    returning s.n, -f.key as message, f.id::text as item, f.user_id, f.agent_id, f.run_id, f.terms
+), lost as materialized (
+    select s.id from step s
+    where s.kind in ('UPDATE', 'DELETE') and (
+        not exists (select 1 from ended e where e.n = s.n)
+        or %(alone)s::boolean and exists (
+            select 1 from {schema}.source o where @reached(o) and o.source_fact = s.fact and o.source_fact is not null
+        )
+    )
+), fact as (
+    insert into {schema}.fact (tenant, user_id, agent_id, run_id, id, version, body, fact_key, kind, actor, labels,
+        fingerprint, recorded_at, retired_at, expires_at, terms, signals, began_at, touched_at, ttl)
+    select %(tenant)s, s.user_id, s.agent_id, s.run_id, coalesce(s.fact, s.id), s.version + 1, s.body::json, s.path,
+        'item', '', s.labels::jsonb, decode(s.fingerprint, 'hex'), i.at, null::timestamptz,
+        coalesce(s.expires_at, i.at + make_interval(secs => s.ttl * 60)), s.terms, s.signals,
+        coalesce(s.began_at, case when s.over then null else s.began end, i.at), coalesce(s.touched_at, i.at), s.ttl
+    from step s cross join instant i
+    where s.kind in ('ADD', 'UPDATE') and (select count(*) from ended) >= 0 -- what stood has to end first
+    union all
+    select %(tenant)s, '', '', '', l.id, -1, 'null', '', '', '', null, '', i.at, i.at, null, '', '', null, null, null
+    from lost l cross join instant i cross join generate_series(1, 2)
+    returning key, id, version
+), made as materialized (
+    select -f.key as message, s.n, f.id::text as item, s.user_id, s.agent_id, s.run_id, s.terms,
+        s.n = any(%(embedded)s::bigint[]) and exists (select 1 from used) as embedded
+    from fact f join step s on f.id = coalesce(s.fact, s.id) and f.version = s.version + 1
+    where s.kind in ('ADD', 'UPDATE')
+), removal as (
+    insert into {schema}.removal (tenant, user_id, agent_id, run_id, message)
+    select %(tenant)s, e.user_id, e.agent_id, e.run_id, e.message from ended e
+    union all
+    select %(tenant)s, m.user_id, m.agent_id, m.run_id, m.message from made m
+), posted as materialized (
+    select p.ctid from ended e cross join lateral string_to_table(e.terms, ' ') as w (term)
+    cross join lateral (
+        select p.ctid from {schema}.posting p
+        where @wall(p) and p.user_id = e.user_id and p.term = w.term and p.message = e.message offset 0
+    ) p
+), unposted as (
+    delete from {schema}.posting p where @reached(p) and p.ctid = any(array(select d.ctid from posted d))
+), posting as (
+    insert into {schema}.posting (tenant, user_id, term, message, agent_id, run_id, frequency)
+    select %(tenant)s, m.user_id, p.term, m.message, m.agent_id, m.run_id, least(count(*), 32767)
+    from made m cross join string_to_table(m.terms, ' ') as p (term) where p.term <> ''
+    group by m.user_id, m.message, m.agent_id, m.run_id, p.term
+), unembedded as (
+    delete from {schema}.vector v using ended e where @reached(v) and v.message = e.message
+), vector as (
+    insert into {schema}.vector (tenant, user_id, agent_id, run_id, space, message, chunk, embedding)
+    select %(tenant)s, m.user_id, m.agent_id, m.run_id, s.key, m.message, v.chunk,
+        (%(vectors)s::real[])[(v.i - 1) * s.dimension + 1 : v.i * s.dimension]::{vector}
+    from unnest(%(embedded)s::bigint[], %(chunks)s::integer[]) with ordinality as v (n, chunk, i)
+    join made m on m.n = v.n cross join used s
+), undue as (
+    delete from {schema}.due d using ended e cross join (values ('embed'), ('reform')) as k (kind)
+    where @wall(d) and d.kind = k.kind and d.user_id = e.user_id and d.agent_id = e.agent_id and d.run_id = e.run_id
+        and d.item = e.item and not exists (
+            select 1 from made m where m.n = e.n and not m.embedded and m.terms <> '' and k.kind = 'embed'
+        )
+), due as (
+    insert into {schema}.due (tenant, kind, user_id, agent_id, run_id, item)
+    select %(tenant)s, 'embed', m.user_id, m.agent_id, m.run_id, m.item from made m
+    where m.terms <> '' and not m.embedded
+    on conflict (tenant, kind, user_id, agent_id, run_id, item) do update set put_at = clock_timestamp()
+), change as (
+    insert into {schema}.change (tenant, user_id, agent_id, run_id, id, kind, fact, before, after, reason, actor,
+        batch, sources, at)
+    select %(tenant)s, s.user_id, s.agent_id, s.run_id, s.change, s.kind, coalesce(s.fact, s.id),
+        nullif(s.version, 0), case when s.kind = 'DELETE' then null else s.version + 1 end, '""', %(actor)s,
+        %(batch)s, '[]', i.at
+    from step s cross join instant i where s.kind <> 'NONE' order by s.n
+), touched as (
+    update {schema}.fact f set touched_at = coalesce(s.touched_at, clock_timestamp()), ttl = s.ttl,
+        expires_at = coalesce(s.expires_at, clock_timestamp() + make_interval(secs => s.ttl * 60))
+    from step s
+    where @reached(f) and f.key = s.key and s.kind = 'NONE' and f.retired_at is null
+)
+select s.n, s.kind, s.fact, s.version from step s order by s.n
+
+-- name: item_of
+-- What makes a fact an item that is there.
+f.fact_key <> '' and f.retired_at is null and f.kind = 'item'
+and (f.expires_at is null or f.expires_at > clock_timestamp())
+
+-- name: items_below
+-- What makes it one whose path lies in a stretch, and that fits a filter.
+@use(item_of) and f.fact_key >= %(least)s and f.fact_key < %(most)s
+and (%(where)s::jsonpath is null or jsonb_path_match_tz(
+    coalesce(f.labels, '{{}}'), %(where)s::jsonpath, %(operands)s::jsonb, true))
+
+-- name: read_item
+-- Give the item at a path.
+select @item(f) from {schema}.fact f where @owner(f) and f.fact_key = %(path)s and @use(item_of)
+
+-- name: read_items
+-- Give the items at paths, each with its place among them.
+select w.n, f.* from unnest(%(users)s::text[], %(agents)s::text[], %(runs)s::text[], %(paths)s::text[])
+    with ordinality as w (user_id, agent_id, run_id, path, n)
+cross join lateral (
+    select @item(f) from {schema}.fact f
+    where @wall(f) and f.user_id = w.user_id and f.agent_id = w.agent_id and f.run_id = w.run_id
+        and f.fact_key = w.path and @use(item_of) offset 0
+) f
+
+-- name: newest_items
+-- Give an owner's items in a stretch, the one that was put last first.
+select @item(f) from {schema}.fact f where @owner(f) and @use(items_below)
+order by coalesce(f.touched_at, f.recorded_at) desc, f.key desc limit %(limit)s offset %(offset)s
+
+-- name: newest_items_of_all
+-- Give the tenant's items in a stretch, the one that was put last first.
+select @item(f) from {schema}.fact f where @wall(f) and @use(items_below)
+order by coalesce(f.touched_at, f.recorded_at) desc, f.key desc limit %(limit)s offset %(offset)s
+
+-- name: best_items
+-- Give an owner's items in a stretch that have a text, best first, each with its score.
+with found as materialized (
+    select f.key, -f.key as message, ' ' || f.terms || ' ' as words, coalesce(f.touched_at, f.recorded_at) as at
+    from {schema}.fact f where @owner(f) and @use(items_below) and f.terms <> ''
+), @use(scored_items)
+
+-- name: best_items_of_all
+-- Give the tenant's items in a stretch that have a text, best first, each with its score.
+with found as materialized (
+    select f.key, -f.key as message, ' ' || f.terms || ' ' as words, coalesce(f.touched_at, f.recorded_at) as at
+    from {schema}.fact f where @wall(f) and @use(items_below) and f.terms <> ''
+), @use(scored_items)
+
+-- name: scored_items
+-- How well what was found fits terms and a vector: all of it is compared, and the rows of a page are read.
+total as materialized (
+    select count(*)::float8 as items from found
+), term as materialized (
+    select ' ' || w.term || ' ' as word, ln(1 + (t.items - d.items + 0.5) / (d.items + 0.5)) as weight
+    from unnest(%(terms)s::text[]) as w (term) cross join total t cross join lateral (
+        select count(*)::float8 as items from found f where strpos(f.words, ' ' || w.term || ' ') > 0
+    ) d
+), vector as materialized (
+    select v.message, max(-(v.embedding operator({extensions}.<#>) (%(vector)s::real[])::{vector})) as nearness
+    from found f join {schema}.vector v on v.message = f.message
+    where @reached(v) and v.space = %(space)s group by v.message
+), best as materialized (
+    select f.key, f.at,
+        %(nearness)s::float8 * greatest(coalesce(v.nearness, 0), 0)
+        + (1 - %(nearness)s::float8) * coalesce((
+            select sum(t.weight) from term t where strpos(f.words, t.word) > 0
+        ) / nullif((select sum(t.weight) from term t), 0), 0) as score
+    from found f left join vector v on v.message = f.message
+    order by score desc, f.at desc, f.key desc limit %(limit)s offset %(offset)s
+)
+select @item(f), b.score from best b join {schema}.fact f on f.key = b.key where @reached(f)
+order by b.score desc, b.at desc, b.key desc
+
+-- name: namespaces
+-- Give an owner's namespaces in a stretch: one step through the index for each, not one for each item.
+with recursive space (name) as (
+    (select split_part(f.fact_key, '/:', 1) from {schema}.fact f
+    where @owner(f) and @use(item_of) and f.fact_key >= %(least)s and f.fact_key < %(most)s
+    order by f.fact_key limit 1)
+    union all
+    select (
+        select split_part(f.fact_key, '/:', 1) from {schema}.fact f
+        where @owner(f) and @use(item_of) and f.fact_key >= s.name || '/;' and f.fact_key < %(most)s
+        order by f.fact_key limit 1
+    ) from space s where s.name is not null
+)
+select s.name from space s where s.name is not null
+
+-- name: namespaces_of_all
+-- Give the tenant's namespaces in a stretch, as for one owner.
+with recursive space (name) as (
+    (select split_part(f.fact_key, '/:', 1) from {schema}.fact f
+    where @wall(f) and @use(item_of) and f.fact_key >= %(least)s and f.fact_key < %(most)s
+    order by f.fact_key limit 1)
+    union all
+    select (
+        select split_part(f.fact_key, '/:', 1) from {schema}.fact f
+        where @wall(f) and @use(item_of) and f.fact_key >= s.name || '/;' and f.fact_key < %(most)s
+        order by f.fact_key limit 1
+    ) from space s where s.name is not null
+)
+select s.name from space s where s.name is not null
+
+-- name: keep_items
+-- Let items live on for as long as they live, from now.
+with kept as (
+    update {schema}.fact f set expires_at = clock_timestamp() + make_interval(secs => f.ttl * 60)
+    where @reached(f) and f.key = any(%(keys)s) and f.ttl is not null and @use(item_of)
+    returning 1
+)
+select count(*) from kept
