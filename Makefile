@@ -5,7 +5,7 @@ TESTS := $(RUN) -m pytest -n 2 --junitxml=build/tests.xml
 CODE := core integrations tests scripts demo $(wildcard benchmarks)
 PROJECTS := pyproject.toml core/pyproject.toml integrations/langchain/pyproject.toml integrations/llama-index/pyproject.toml
 
-.PHONY: help demo test check bench docs proof versions format lock clean
+.PHONY: help demo test check bench docs proof neo4j versions format lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -13,11 +13,14 @@ help: ## say what there is
 demo: .venv/.ready ## watch an agent remember, across processes and frameworks
 	$(RUN) demo/run.py
 
-test: .venv/.ready ## run every test, the long proofs in their short form
+test: .venv/.ready neo4j ## run every test, the long proofs in their short form
 	$(TESTS)
 
-proof: .venv/.ready ## run every test, the proofs in their full length
+proof: .venv/.ready neo4j ## run every test, the proofs in their full length
 	$(TESTS) --proof
+
+neo4j: .venv/.ready ## fetch the Neo4j that the tests start (NEO4J_URI: take that one; without Maven and Java 17: none)
+	@$(RUN) -m scripts.neo4j_jars
 
 versions: .venv/.ready ## run the doors' tests with the lowest and the newest frameworks (SETS="llama-index-0.13.6" for some)
 	$(RUN) -m scripts.versions $(SETS)

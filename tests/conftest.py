@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
+from tests.neo4j_server import neo4j_uri, own_neo4j  # noqa: F401 - fixtures that every test may ask for
 
 from keepwell import Memory
 from keepwell.storage.postgres import PoolOptions, PostgresStore, embedded

@@ -9,16 +9,16 @@ from typing import get_args
 import pytest
 from tests.conformance import test_postgres, test_reference
 
-from keepwell.storage import base, facts
+from keepwell.storage import base, facts, graph, items
+from keepwell.storage.plain.reads import READS
+from keepwell.storage.plain.writes import WRITES
 from keepwell.storage.postgres import record as postgres_record
 from keepwell.testing import conformance
 from keepwell.testing.conformance import Capability, StoreConformance
-from keepwell.storage.plain.reads import READS
-from keepwell.storage.plain.writes import WRITES
 
 OPERATIONS = [
     one
-    for module in (base, facts)
+    for module in (base, facts, graph, items)
     for _, one in inspect.getmembers(module, inspect.isclass)
     if one.__module__ == module.__name__
     and issubclass(one, base.Write | base.Read)

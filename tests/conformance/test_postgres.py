@@ -141,3 +141,23 @@ class TestLikeness(OnPostgres, suite.LikenessConformance):
 
 class TestFormationFailures(OnPostgres, suite.FormationFailuresConformance):
     """Failures of formation in PostgreSQL."""
+
+
+class TestItems(OnPostgres, suite.ItemsConformance):
+    """Items in PostgreSQL."""
+
+
+class TestItemSearches(OnPostgres, suite.ItemSearchesConformance):
+    """Items that are found in PostgreSQL."""
+
+
+class TestGraph(OnPostgres, suite.GraphConformance):
+    """The graph in PostgreSQL."""
+
+
+class TestGraphForgetting(OnPostgres, suite.GraphForgettingConformance):
+    """What is forgotten of the graph in PostgreSQL."""
+
+
+class TestProjection(OnPostgres, suite.ProjectionConformance):
+    """What PostgreSQL tells a projection."""

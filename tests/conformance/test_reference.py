@@ -131,3 +131,23 @@ class TestLikeness(OnReference, suite.LikenessConformance):
 
 class TestFormationFailures(OnReference, suite.FormationFailuresConformance):
     """Failures of formation in the reference store."""
+
+
+class TestItems(OnReference, suite.ItemsConformance):
+    """Items in the reference store."""
+
+
+class TestItemSearches(OnReference, suite.ItemSearchesConformance):
+    """Items that are found in the reference store."""
+
+
+class TestGraph(OnReference, suite.GraphConformance):
+    """The graph in the reference store."""
+
+
+class TestGraphForgetting(OnReference, suite.GraphForgettingConformance):
+    """What is forgotten of the graph in the reference store."""
+
+
+class TestProjection(OnReference, suite.ProjectionConformance):
+    """What the reference store tells a projection."""

@@ -19,21 +19,31 @@ from keepwell.storage.base import IndexVectors, OpenSpace, PostTerms, ReadStatus
 from keepwell.storage.postgres.queries import Names, blocks, statement
 from keepwell.storage.postgres.runner import FloatArray, _Cursor
 
+from .checkpoint_statements import checkpoint_parameters, furnish_checkpoints
 from .fact_statements import FactKeys, fact_parameters, furnish_facts, unknown_facts
 from .forming_statements import forming_parameters, furnish_forming
+from .graph_statements import GraphKeys, furnish_graph, graph_parameters, unknown_graph
+from .item_statements import furnish_items, item_parameters
 
 NAMES = Names("keepwell", "public")
 ADA = Scope("ada")
 DIMENSION = 256
 """One that there is an index for."""
-PRELUDES = {"activate_first": ("switch_off",), "switch_on": ("switch_off",), "replace": ("keep_version",)}
+PRELUDES = {
+    "activate_first": ("switch_off",),
+    "switch_on": ("switch_off",),
+    "replace": ("keep_version",),
+    "post_terms": ("put_terms",),
+    "post_fact_terms": ("put_fact_terms",),
+}
 """Statements that come before in the plans that use these."""
 TABLE = re.compile(r"\{schema\}\.\w+")
 
 
 def with_tables() -> list[str]:
     """Give the names of all statements that touch a table."""
-    return sorted(name for name, text in blocks().items() if TABLE.search(text))
+    parts = {part for text in blocks().values() for part in re.findall(r"@use\((\w+)\)", text)}
+    return sorted(name for name, text in blocks().items() if TABLE.search(text) and name not in parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +57,13 @@ class Keys:
     space: int
     other_space: int
     facts: FactKeys
+    graph: GraphKeys
+    item: int = 2**60
 
 
 def unknown() -> Keys:
     """Give keys that nothing has."""
-    return Keys(uuid4(), uuid4(), 2**60, [2**60], 2**30, 2**30 + 1, unknown_facts())
+    return Keys(uuid4(), uuid4(), 2**60, [2**60], 2**30, 2**30 + 1, unknown_facts(), unknown_graph())
 
 
 def furnish(memory: Memory, admin: psycopg.Connection[Any]) -> Keys:
@@ -76,15 +88,18 @@ def furnish(memory: Memory, admin: psycopg.Connection[Any]) -> Keys:
     threads = dict(admin.execute("select id, key from keepwell.thread where tenant = %s", [memory.tenant]).fetchall())
     rows = admin.execute("select id, key from keepwell.message where thread = %s", [threads["t"]]).fetchall()
     messages = dict(rows)
+    furnish_checkpoints(admin, memory.tenant)
     furnish_forming(memory._engine.record, admin, memory.tenant, threads["t"])
     facts = furnish_facts(memory._engine.record, admin, memory.tenant, messages["m0"], threads["empty"])
     admin.execute("update keepwell.fact set expires_at = '2020-01-01' where id = %s", [facts.derived])
+    graph = furnish_graph(memory._engine.record, admin, memory.tenant, messages["m0"], facts.fact)
+    item = furnish_items(memory._engine.record)
     space = memory._engine.space()
     assert space is not None
     while memory._engine.record.write(IndexVectors("ada", space.key)):
         pass
     admin.execute("update keepwell.vector set indexed = false where message = %s", [messages["m1"]])
-    return Keys(threads["t"], threads["empty"], messages["m0"], sorted(messages.values()), space.key, other.key, facts)
+    return Keys(threads["t"], threads["empty"], messages["m0"], sorted(messages.values()), space.key, other.key, facts, graph, item)
 
 
 def parameters(name: str, tenant: str, keys: Keys) -> dict[str, Any]:
@@ -110,10 +125,22 @@ def parameters(name: str, tenant: str, keys: Keys) -> dict[str, Any]:
     special: dict[str, dict[str, Any]] = {
         **fact_parameters(keys.facts, keys.space, keys.thread, keys.empty, zero),
         **forming_parameters(keys.messages[:1], keys.empty),
+        **checkpoint_parameters(tenant, keys.thread),
+        **graph_parameters(keys.graph, keys.thread),
+        **item_parameters(keys.item, keys.space, zero, keys.facts.derived),
         "clone_thread": {"until": 100, "key": keys.empty},
         "create_thread": {"thread": "fresh"},
         "claim_request": {"request": "fresh"},
         "post": {"posted_to": 4},
+        "note_language": {"language": "german"},
+        "switch_language": {"language": "german"},
+        "old_terms": {"language": "german"},
+        "old_fact_terms": {"language": "german"},
+        "put_terms": {"keys": keys.messages[:1], "terms": ["nuss"], "signals": ["1 @german"]},
+        "post_terms": {"keys": keys.messages[:1]},
+        "hold_owners_with": {"keys": [keys.facts.key]},
+        "post_fact_terms": {"keys": [keys.facts.key]},
+        "put_fact_terms": {"keys": [keys.facts.key], "terms": ["nuss"], "signals": ["1 @german"]},
         "within": {"thread": None},
         "candidates": {"terms": ["nut"]},
         "term_frequencies": {"terms": ["nut"]},
@@ -133,13 +160,13 @@ def parameters(name: str, tenant: str, keys: Keys) -> dict[str, Any]:
 def run(connection: psycopg.Connection[Any], name: str, tenant: str, keys: Keys) -> list[tuple[Any, ...]]:
     """Run a statement (and what comes before it in its plan) and give its rows, or how many it changed.
 
-    Of loadings the first three cells are left out: transaction, server and clock; of what is rejected the clock.
+    Of loadings the first three cells are left out: transaction, server and clock; of what is rejected, and of what begins so, the clock.
     """
     for before in PRELUDES.get(name, ()):
         _Cursor(connection).execute(statement(before, NAMES, ADA), parameters(before, tenant, keys))
     cursor = _Cursor(connection).execute(statement(name, NAMES, ADA), parameters(name, tenant, keys))
     rows = cursor.fetchall() if cursor.description else [(cursor.rowcount,)]
-    if name == "rejected":
+    if name in ("rejected", "graph_instant", "stamp"):
         return [row[1:] for row in rows]
     return [row[3:] for row in rows] if name.startswith("load_") else rows
 

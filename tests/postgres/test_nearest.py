@@ -221,13 +221,33 @@ def test_a_scope_sees_its_own_part_of_the_index(record: Record) -> None:
         assert len(found.vectors.keys)
 
 
-def test_the_centre_is_the_sum_of_what_is_there(record: Record, few: tuple[Space, Vectors, list[int]]) -> None:
-    """The sum of a scope's vectors comes with its candidates, by either way."""
+def test_the_centre_is_the_mean_of_what_is_there(record: Record, few: tuple[Space, Vectors, list[int]]) -> None:
+    """The mean of a scope's vectors comes with its candidates, by either way."""
     space, vectors, _ = few
     for limit in (1, 40):
         found = record.read(FindCandidates(Scope("ada"), space.key, vectors[0], (), limit))
         assert found.centre is not None
-        assert np.allclose(found.centre, vectors.sum(axis=0), atol=1e-3)
+        mean, count = found.centre
+        assert count == len(vectors)
+        assert np.allclose(mean, vectors.mean(axis=0), atol=1e-5)
+
+
+def test_the_centre_of_long_texts_is_that_of_their_vectors(record: Record) -> None:
+    """Where messages have several vectors each, their mean is over the vectors, before and after they are indexed."""
+    space = record.write(OpenSpace("directions", DIMENSION))
+    vectors = directions(90, 11)
+    messages = tuple(Message.user("said", id=f"m{n}") for n in range(30))
+    appended = record.write(AppendMessages(Owner("ada", "", ""), "t", messages, ("said",) * 30))
+    keys = list(appended.written)
+    rows = tuple(VectorRow(keys[n // 3], n % 3, vector) for n, vector in enumerate(vectors))
+    record.write(PutVectors(space.key, rows))
+    for limit in (40, 1):
+        found = record.read(FindCandidates(Scope("ada"), space.key, vectors[0], (), limit))
+        assert found.centre is not None
+        mean, count = found.centre
+        assert count == 90
+        assert np.allclose(mean, vectors.mean(axis=0), atol=1e-5)
+        index(record, "ada", space)
 
 
 def test_a_drain_indexes_who_has_many(

@@ -12,6 +12,7 @@ from tests.unit.scopes import DAY, Said, columns, whole
 from keepwell.recall.arrays import Delta, Ints, Mark, MessageColumns, VectorColumns
 from keepwell.recall.asking import ask
 from keepwell.recall.features import cheap, features
+from keepwell.recall.meeting import rare, texts_of
 from keepwell.recall.rank import Ranker, chat_of, rank
 from keepwell.recall.snapshot import Snapshot
 from keepwell.recall.weights import Chat, Ranking, Space, weights
@@ -41,6 +42,38 @@ def test_the_person_who_is_named_comes_first(ranking: Ranking) -> None:
     ranker = replace(NONE, ranking=ranking)
     assert _found(TALK, "What did Bob adopt?", ranker=ranker)[0] == TALK[3][2]
     assert _found(TALK, "What did Ann adopt?", ranker=ranker)[0] == TALK[0][2]
+
+
+GROUP: list[Said] = [
+    ("group", "Zo\u00eb", "I love the pastries of the bakery on the corner."),
+    ("group", "Ann", "Did you hear? Zo\u00eb is moving to Porto in the spring."),
+    ("group", "Bob", "I am moving my piano to the attic."),
+    ("group", "Zo\u00eb", "Where shall we eat tonight?"),
+    ("work", "Ann", "The printer is broken again."),
+    ("work", "Bob", "I shall call somebody."),
+    ("trains", "Zo\u00eb", "My train was late, as it is each Monday."),
+    ("trains", "Bob", "Mine as well."),
+]
+
+
+@pytest.mark.parametrize("thread", ["group", "elsewhere"])
+def test_what_others_tell_of_a_person_counts_as_what_she_says(thread: str) -> None:
+    """Of somebody who is asked about, others may tell: in a group with her, or where she is not."""
+    said = [(thread if at == 1 else talk, actor, text) for at, (talk, actor, text) in enumerate(GROUP)]
+    assert _found(said, "Where is Zo\u00eb moving to?")[0] == GROUP[1][2]
+
+
+def test_a_name_by_which_one_is_spoken_to_tells_nothing() -> None:
+    """Where two talk, the name of the other in a message does not make it one about her; in a group it does."""
+    pair: list[Said] = [
+        ("t", "Zo\u00eb", "Hello."),
+        ("t", "Ann", "Zo\u00eb, my sister is moving."),
+        ("u", "Bob", "Yes."),
+    ]
+    for said, about in ((pair, [1, 0, 0]), ([*pair, ("t", "Bob", "When?")], [1, 1, 0, 0])):
+        snapshot = Snapshot(whole(columns(said)))
+        question = ask("Where is Zo\u00eb moving to?", snapshot.speakers(), NOW)
+        assert cheap(snapshot, question).speaker.tolist() == about
 
 
 def test_nothing_is_found_where_no_word_speaks() -> None:
@@ -124,6 +157,21 @@ def test_words_that_mean_about_the_same_are_met() -> None:
     assert soft.argmax() == 5
     assert soft.max() > 0.9
     assert not hard.any()
+
+
+def test_what_is_seldom_said_tells_more() -> None:
+    """A message with a word that no other has is told apart from one whose words all have, and from an empty one."""
+    said: list[Said] = [
+        ("t", "Ann", "soup and bread"),
+        ("t", "Bob", "bread and soup"),
+        ("t", "Ann", "soup with saffron"),
+    ]
+    snapshot = Snapshot(whole(columns([*said, ("t", "Bob", "?!"), ("t", "Ann", "soup and bread")])))
+    rows = np.array([4, 3, 2, 0])
+    told = rare(texts_of(snapshot, rows, rows - 1)).tolist()
+    assert told[2] > 2 * told[0] > 0
+    assert told[0] == told[3]
+    assert told[1] == 0
 
 
 def test_what_a_question_has_in_common_with_everything_is_taken_out() -> None:
