@@ -5,7 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from benchmarks import formation, history, llamaindex, reading, speed, waiting, weight, writing
+from benchmarks import (
+    formation,
+    graph,
+    history,
+    llamaindex,
+    reading,
+    relations,
+    speed,
+    speed_ranking,
+    store,
+    waiting,
+    weight,
+    writing,
+)
 from benchmarks.ground import Ground, ground
 
 ALL: dict[str, Callable[[Ground], None]] = {
@@ -14,10 +27,14 @@ ALL: dict[str, Callable[[Ground], None]] = {
     "read": reading.last_twenty,
     "recall": reading.recalls,
     "large-scope": speed.large_scope,
+    "ranking": speed_ranking.ranking,
+    "relations": relations.relations,
     "async": waiting.asynchronous,
     "formation": formation.formation,
+    "graph": graph.graph,
     "chat-history": history.chat_history,
     "llamaindex": llamaindex.tool_turn,
+    "store": store.langgraph_store,
     "weight": weight.weigh,
 }
 

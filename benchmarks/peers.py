@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 from uuid import uuid4
@@ -48,7 +49,7 @@ def pgvector_store(dsn: str, conversations: Sequence[Conversation], embedder: Ca
         return None
     if embedder is None:
         return None
-    engine = PGEngine.from_connection_string(url=dsn.replace("postgresql://", "postgresql+psycopg://"))
+    engine = PGEngine.from_connection_string(url=_url(dsn))
     table = f"peer_{uuid4().hex[:8]}"
     engine.init_vectorstore_table(table_name=table, vector_size=embedder.dimension)
     store = PGVectorStore.create_sync(engine=engine, table_name=table, embedding_service=_embeddings(embedder))
@@ -63,9 +64,23 @@ def pgvector_store(dsn: str, conversations: Sequence[Conversation], embedder: Ca
     return rankings
 
 
+def _url(dsn: str) -> Any:  # noqa: ANN401 - as below
+    """Give a connection string as SQLAlchemy's URL: libpq's own form names a socket in a way that it cannot read."""
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415 - as above
+    from sqlalchemy.engine import URL  # type: ignore[import-not-found]  # noqa: PLC0415 - as above
+
+    parts = conninfo_to_dict(dsn)
+    query = {name: str(parts[name]) for name in ("host", "port") if name in parts}
+    return URL.create(
+        "postgresql+psycopg", parts.get("user"), parts.get("password"), database=parts.get("dbname"), query=query
+    )
+
+
 def mem0(dsn: str, conversations: Sequence[Conversation], embedder: Cached | None) -> Rankings | None:
     """Give the rankings of mem0 on pgvector, each turn stored as it is (``infer=False``)."""
+    os.environ["MEM0_TELEMETRY"] = "False"  # read at its import; it would report to its makers otherwise
     try:
+        from langchain_core.language_models.fake_chat_models import FakeListChatModel  # noqa: PLC0415 - as below
         from mem0 import Memory  # type: ignore[import-not-found]  # noqa: PLC0415 - where it is installed
     except ImportError as error:
         _missing("mem0", error)
@@ -77,6 +92,9 @@ def mem0(dsn: str, conversations: Sequence[Conversation], embedder: Cached | Non
         {
             "vector_store": {"provider": "pgvector", "config": store},
             "embedder": {"provider": "langchain", "config": {"model": _embeddings(embedder)}},
+            # It cannot be made without a language model, though it is not asked for anything here.
+            "llm": {"provider": "langchain", "config": {"model": FakeListChatModel(responses=[""])}},
+            "history_db_path": ":memory:",
         }
     )
     rankings: Rankings = {}

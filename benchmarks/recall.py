@@ -114,6 +114,10 @@ def main() -> None:
     show(f"{given.data.name}, {given.embedder}", rankings | {"keepwell": mine}, conversations)
     if given.out is not None:
         given.out.write_text(json.dumps(mine), "utf-8")
+    if given.others is not None:
+        given.others.mkdir(parents=True, exist_ok=True)
+        for name, ranking in rankings.items():
+            (given.others / f"{name.replace(' ', '-')}.json").write_text(json.dumps(ranking), "utf-8")
 
 
 def _arguments() -> argparse.Namespace:
@@ -122,6 +126,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--embedder", choices=["minilm", "bundled", "none"], default="bundled")
     parser.add_argument("--vectors", type=Path, help="a file (.npz) that keeps the vectors")
     parser.add_argument("--out", type=Path, help="a file for the rankings, {question: [turn, ...]}")
+    parser.add_argument("--others", type=Path, help="a folder for the rankings of what is compared with, a file each")
     parser.add_argument("--peers", nargs="*", default=[], choices=sorted(PEERS), help="systems to compare with")
     return parser.parse_args()
 
