@@ -36,15 +36,22 @@ TOOLS = (
 NOT_OURS = ("ignore::DeprecationWarning", "ignore:The 'validate_default' attribute")
 """Warnings of an old framework about itself, or of a newer pydantic about it."""
 LLAMA_INDEX = ("tests/integrations/llama_index_door",)
+LANGCHAIN = ("tests/integrations/langchain",)
+AGENTS = ("embedded", "agents", "checkpoints")
+SUITES = ("langchain-tests>=1.1.9", "langgraph-checkpoint-conformance==0.0.2")
 
 
 @dataclass(frozen=True)
 class Versions:
-    """A set of versions: its name, what is pinned in it (all else is the newest that fits), and what is tested."""
+    """A set of versions: its name, what is pinned in it (all else is the newest that fits), and what is tested.
+
+    ``extras`` of our distributions are installed with it.
+    """
 
     name: str
     pins: tuple[str, ...]
     tests: tuple[str, ...]
+    extras: tuple[str, ...] = ("embedded",)
 
     @property
     def lock(self) -> Path:
@@ -57,6 +64,8 @@ SETS = (
     Versions("llama-index-0.14.0", ("llama-index-core==0.14.0",), LLAMA_INDEX),
     Versions("llama-index-0.14.23", ("llama-index-core==0.14.23", "pydantic>=2.11,<2.12"), LLAMA_INDEX),
     Versions("llama-index-newest", (), LLAMA_INDEX),
+    Versions("langchain-lowest", ("langchain-core==1.7.0", "langchain==1.4.0", *SUITES), LANGCHAIN, AGENTS),
+    Versions("langchain-newest", SUITES, LANGCHAIN, AGENTS),
 )
 
 
@@ -89,7 +98,8 @@ def lock(versions: Versions, *options: str) -> None:
         universal = ("--universal", "--python-version", ".".join(map(str, OLDEST)))
         form = ("--generate-hashes", "--no-header", "--no-annotate", "--quiet")
         target = ("--output-file", versions.lock.relative_to(ROOT))
-        uv("pip", "compile", *universal, *form, *target, *projects, wanted, "--extra", "embedded", *skipped, *options)
+        extras = [word for name in versions.extras for word in ("--extra", name)]
+        uv("pip", "compile", *universal, *form, *target, *projects, wanted, *extras, *skipped, *options)
 
 
 def test(versions: Versions, more: list[str]) -> bool:
