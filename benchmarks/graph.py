@@ -58,22 +58,22 @@ insert into keepwell.ground (tenant, user_id, agent_id, run_id, item, version, m
 
 def graph(place: Ground) -> None:
     """Measure the record's graph, and its projection where there is a Neo4j to be had."""
+    title = f"{ENTITIES:,} entities, {RELATIONS:,} relations of one person"
     with Memory.open(place.dsn, embedder=None, worker="none") as memory:
         people = _fill(place, memory)
         read = memory._engine.record.read  # noqa: SLF001 - what is measured lies below the face
-        rows = [_walks("two hops in the record, p95", read, memory, people, 20)]
+        show(f"The graph: {title}", [_walks("two hops in the record, p95", read, memory, people, 20)])
     jars = neo4j_jars.jars()
     if jars is None or neo4j_jars.java() is None:
         print(f"no Neo4j: {neo4j_jars.lacking() or 'run make neo4j'}", file=sys.stderr)
-    else:
-        with tempfile.TemporaryDirectory(prefix="keepwell-bench-", ignore_cleanup_errors=True) as home:
-            server = Neo4jServer(jars, Path(home), quick=False, heap="2g", pagecache="512m")
-            try:
-                server.start()
-                rows += _projected(place, server, people)
-            finally:
-                server.remove()
-    show(f"The graph: {ENTITIES:,} entities, {RELATIONS:,} relations of one person", rows)
+        return
+    with tempfile.TemporaryDirectory(prefix="keepwell-bench-", ignore_cleanup_errors=True) as home:
+        server = Neo4jServer(jars, Path(home), quick=False, heap="2g", pagecache="512m")
+        try:
+            server.start()
+            show(f"Its projection: {title}", _projected(place, server, people))
+        finally:
+            server.remove()
 
 
 def _fill(place: Ground, memory: Memory) -> list[UUID]:

@@ -155,6 +155,10 @@ class TestItemSearches(OnNeo4j, suite.ItemSearchesConformance):
     """Items that are found in Neo4j."""
 
 
+class TestCopying(OnNeo4j, suite.CopyingConformance):
+    """Tenants that are carried to Neo4j and from it."""
+
+
 class TestGraph(OnNeo4j, suite.GraphConformance):
     """The graph of the record, which a Neo4j store does not keep."""
 

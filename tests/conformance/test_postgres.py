@@ -161,3 +161,7 @@ class TestGraphForgetting(OnPostgres, suite.GraphForgettingConformance):
 
 class TestProjection(OnPostgres, suite.ProjectionConformance):
     """What PostgreSQL tells a projection."""
+
+
+class TestCopying(OnPostgres, suite.CopyingConformance):
+    """Tenants that are carried to PostgreSQL and from it."""

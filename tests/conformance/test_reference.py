@@ -151,3 +151,7 @@ class TestGraphForgetting(OnReference, suite.GraphForgettingConformance):
 
 class TestProjection(OnReference, suite.ProjectionConformance):
     """What the reference store tells a projection."""
+
+
+class TestCopying(OnReference, suite.CopyingConformance):
+    """Tenants that are carried to the reference store and from it."""

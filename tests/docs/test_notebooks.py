@@ -80,6 +80,18 @@ def test_llamaindex_runs_and_shows_each_door(reader: dict[str, str]) -> None:
     assert any("forgotten" in piece for piece in shown(notebook, "text/html"))
 
 
+def test_langchain_runs_and_shows_each_door(reader: dict[str, str]) -> None:
+    """The notebook of LangChain's doors runs without an error, and each door shows what it does."""
+    notebook = executed(FOLDER / "langchain.ipynb", tuple(sorted(reader.items())))
+    said = printed(notebook, "stdout")
+    assert said.count("I can't eat peanuts.") >= 2  # the agent's model and the retriever
+    assert "At seven." in said
+    assert "Ada's sister is Priya." in said
+    assert "soup {'title': 'Tomato soup', 'minutes': 9}" in said
+    assert "['curry']" in said
+    assert any("checkpoints" in piece for piece in shown(notebook, "text/html"))
+
+
 def test_every_notebook_is_run() -> None:
     """A notebook that nobody runs is not there."""
     source = Path(__file__).read_text(encoding="utf-8")

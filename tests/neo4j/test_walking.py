@@ -34,7 +34,9 @@ def _told(found: Support) -> tuple[object, ...]:
     rows = zip(found.keys.tolist(), found.hops.tolist(), found.entities, found.relations, strict=True)
     reasons = Counter((key, hops, entity if relation is None else relation) for key, hops, entity, relation in rows)
     named = {one for one, relation in zip(found.entities, found.relations, strict=True) if relation is None}
-    return reasons, {one: found.names[one] for one in named}, dict(found.predicates), dict(found.asked)
+    near = not len(found.hops) or found.hops.max() < 2
+    ways = {one: found.ways[one] for one in named if one in found.ways} if near else {}
+    return reasons, {one: found.names[one] for one in named}, ways, dict(found.predicates), dict(found.asked)
 
 
 def _around(found: Neighbourhood) -> tuple[object, ...]:

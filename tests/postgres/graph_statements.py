@@ -14,7 +14,7 @@ from keepwell.formation.graph_edits import AddEntity, EndRelation, MergeEntities
 from keepwell.models import Owner, Source
 from keepwell.models.graph import Entity, GraphChange, Mention, Relation
 from keepwell.storage.base import Record
-from keepwell.storage.graph import GraphEdits, SetProjection
+from keepwell.storage.graph import SetProjection
 from keepwell.storage.postgres.graph_rows import (
     change_row,
     entity_row,
@@ -83,7 +83,7 @@ def furnish_graph(record: Record, admin: psycopg.Connection[Any], tenant: str, m
     return GraphKeys(one, two, relation, retracted, number, ended.id, place, fact, message, version)
 
 
-def _one(admin: psycopg.Connection[Any], question: str, value: object) -> Any:  # noqa: ANN401 - a cell
+def _one(admin: psycopg.Connection[Any], question: str, value: object) -> Any:
     row = admin.execute(question, [value]).fetchone()
     assert row is not None
     return row[0]
@@ -114,6 +114,7 @@ def _changing(keys: GraphKeys, thread: UUID) -> dict[str, dict[str, Any]]:
     return {
         "graph_messages": resting,
         "graph_facts": {"facts": [keys.fact], "versions": [2]},
+        "ids_of_others": {"ids": [keys.merged], "user_id": "bob"},
         "standing_entities": {"ids": [keys.merged]},
         "standing_relations": {"ids": [keys.relation], "subjects": [keys.entity], "objects": [keys.merged]},
         "mentions_by_number": {"numbers": [keys.mention]},

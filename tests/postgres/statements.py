@@ -99,7 +99,8 @@ def furnish(memory: Memory, admin: psycopg.Connection[Any]) -> Keys:
     while memory._engine.record.write(IndexVectors("ada", space.key)):
         pass
     admin.execute("update keepwell.vector set indexed = false where message = %s", [messages["m1"]])
-    return Keys(threads["t"], threads["empty"], messages["m0"], sorted(messages.values()), space.key, other.key, facts, graph, item)
+    numbers = sorted(messages.values())
+    return Keys(threads["t"], threads["empty"], messages["m0"], numbers, space.key, other.key, facts, graph, item)
 
 
 def parameters(name: str, tenant: str, keys: Keys) -> dict[str, Any]:
@@ -128,6 +129,7 @@ def parameters(name: str, tenant: str, keys: Keys) -> dict[str, Any]:
         **checkpoint_parameters(tenant, keys.thread),
         **graph_parameters(keys.graph, keys.thread),
         **item_parameters(keys.item, keys.space, zero, keys.facts.derived),
+        **_copy_parameters(now),
         "clone_thread": {"until": 100, "key": keys.empty},
         "create_thread": {"thread": "fresh"},
         "claim_request": {"request": "fresh"},
@@ -157,10 +159,24 @@ def parameters(name: str, tenant: str, keys: Keys) -> dict[str, Any]:
     return {word: value for word, value in {**given, **special.get(name, {})}.items() if word in asked}
 
 
+def _copy_parameters(now: dt.datetime) -> dict[str, dict[str, Any]]:
+    row = {"n": 9, "id": "carried", "body": "{}", "digest": "07", "terms": "nut", "actor": "user", "again": False}
+    batch = json.dumps([{**row, "created_at": now.isoformat(), "recorded_at": now.isoformat()}])
+    thread = {"key": uuid4(), "thread": "carried", "last_seq": 9, "source": None, "source_seq": None, "formed_to": 0}
+    times = {"updated_at": now, "due_at": now, "policy": "{}", "retention": None}
+    views = {"users": ["ada"], "agents": [""], "runs": [""], "across_users": [False]}
+    return {
+        "keep_thread": {**thread, **times},
+        "keep_messages": {"batch": batch},
+        "keep_rejections": {**views, "hashes": [b"carried"], "ats": [now], "reasons": ['""']},
+        "set_secret": {"value": b"secret" * 4},
+    }
+
+
 def run(connection: psycopg.Connection[Any], name: str, tenant: str, keys: Keys) -> list[tuple[Any, ...]]:
     """Run a statement (and what comes before it in its plan) and give its rows, or how many it changed.
 
-    Of loadings the first three cells are left out: transaction, server and clock; of what is rejected, and of what begins so, the clock.
+    Of loadings the first three cells are left out: transaction, server and clock; of others that begin with a clock, it.
     """
     for before in PRELUDES.get(name, ()):
         _Cursor(connection).execute(statement(before, NAMES, ADA), parameters(before, tenant, keys))

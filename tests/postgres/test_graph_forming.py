@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+from uuid import uuid4
 
 import pytest
 
+from keepwell.formation.settle import Draft, Edit
 from keepwell.models import Message, Owner
 from keepwell.models.graph import Entity
 from keepwell.storage.base import AppendMessages, Record, ReplaceMessage
+from keepwell.storage.facts import ApplyEdits
 from keepwell.storage.graph import GraphHistory, ListEntities, ReadMentions
 from keepwell.testing import HashEmbedder
 from keepwell.work import scope_of
@@ -198,3 +201,33 @@ def _texts(record: Record, entity: Entity) -> list[str]:
 
     keys = [one.message for one in record.read(ReadMentions(scope_of(ADA), entity.id)) if one.message]
     return [found.message.text for found in record.read(FetchMessages(scope_of(ADA), tuple(keys), 0)).values()]
+
+
+def test_facts_name_entities_too(kept: Record) -> None:
+    """A fact's subject and the names in its statement are mentions, the role of the subject telling which is meant."""
+    home, work = Talk(kept, thread="home"), Talk(kept, thread="work")
+    home.say("My sister Priya is here.")
+    work.say("Priya from work is here.")
+    look(kept)
+    draft = Draft("Priya, the sister of Ada, lives in Leeds", subject="Priya (sister)")
+    kept.write(ApplyEdits(ADA, (Edit("ADD", draft=draft),), "user", uuid4(), scope_of(ADA), explicit=True))
+    assert look(kept) == 1
+    priyas = [one for one in kept.read(ListEntities(scope_of(ADA), limit=100)) if one.name == "Priya"]
+    counts = {
+        sum(one.fact is not None for one in kept.read(ReadMentions(scope_of(ADA), priya.id))): priya for priya in priyas
+    }
+    assert sorted(counts) == [0, 1]
+    assert any("sister" in said for said in _texts(kept, counts[1]))
+
+
+def test_what_cannot_be_stored_holds_nothing_up(kept: Record) -> None:
+    """A text with characters that no database takes is looked through like any other."""
+    odd = 'I read "The \x00 Odd" with [[a\ud800b]] and \x00Tom\ud800 in Leeds; 《 》 is blank.'
+    kept.write(
+        AppendMessages(
+            ADA, "chat", (Message(role="user", parts=({"type": "text", "text": odd},), name="A\x00da"),), ("",), signals=("",)
+        )
+    )  # fmt: skip
+    assert look(kept) == 1
+    assert {"Tom", "Leeds"} <= set(entities(kept))
+    assert look(kept) == 0

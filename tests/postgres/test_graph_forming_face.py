@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -309,3 +311,41 @@ def test_a_drawing_is_sound_svg_with_every_name(family: ScopedMemory, tmp_path: 
 def test_an_empty_graph_is_drawn_too(ada: ScopedMemory) -> None:
     """There is nothing to see, and no error."""
     assert ada.graph.draw().svg.endswith("</svg>")
+
+
+def test_many_workers_at_once_make_each_entity_once(memories: tuple[Memory, Memory]) -> None:
+    """Whoever drains beside whom: every name is one entity, every mention is there once."""
+    names = ["Marcus", "Nadia", "Felix", "Henrik", "Samir"]
+    ada = memories[0].scope(user_id="ada")
+    for number in range(6):
+        said = [Message.user(f"I met {name} in Leeds, place {number}.") for name in names]
+        ada.thread(f"chat-{number}").append(*said)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: memories[number % 2].drain(), range(8)))
+    found = ada.graph.entities(limit=100)
+    assert sorted(one.name for one in found) == sorted([*names, "Leeds"])
+    assert [len(ada.graph.mentions(name)) for name in names] == [6] * 5
+    assert len(ada.graph.mentions("Leeds")) == 30
+
+
+def test_the_worker_of_a_process_looks_for_names(open_memory: Callable[..., Memory], tenant: str) -> None:
+    """Nobody has to call drain where a worker runs."""
+    ada = open_memory(tenant=tenant, worker="thread").scope(user_id="ada")
+    ada.thread("chat").append(Message.user("I met Tom in Leeds."))
+    until = time.monotonic() + 30
+    while not ada.graph.find("Tom") and time.monotonic() < until:
+        time.sleep(0.1)
+    assert ada.graph.entity("Tom").name == "Tom"
+
+
+def test_the_status_tells_how_much_graph_there_is(memory: Memory, ada: ScopedMemory) -> None:
+    """Entities, relations, mentions, and what was not looked through yet."""
+    ada.thread("chat").append(Message.user("I met Tom in Leeds."))
+    before = memory.status().graph
+    assert before is not None
+    assert before.waiting == 1
+    memory.drain()
+    ada.graph.link("Tom", "lives in", "Leeds")
+    after = memory.status().graph
+    assert after is not None
+    assert (after.entities, after.relations, after.mentions, after.waiting) == (2, 1, 2, 0)

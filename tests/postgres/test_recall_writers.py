@@ -32,11 +32,16 @@ def act(memory: Memory, chance: random.Random, number: int, step: int) -> None:
     """Write something: mostly messages, else what takes them away, moves them or states a fact."""
     ada = memory.scope("ada", agent_id=chance.choice([None, None, "bot"]))
     chat = ada.thread(f"t{chance.randrange(6)}")
-    kind = chance.choices(["append", "delete", "move", "fact", "correct", "forget"], [10, 3, 1, 3, 2, 1])[0]
+    kinds = {"append": 10, "held": 4, "delete": 3, "move": 1, "fact": 3, "correct": 2, "forget": 1}
+    kind = chance.choices(list(kinds), list(kinds.values()))[0]
     said = f"{' '.join(chance.sample(WORDS, 3))} w{number}x{step}"
     match kind:
         case "append":
             chat.append(*(Message.user(f"{said} {n}", id=f"{number}-{step}-{n}") for n in range(chance.randint(1, 3))))
+        case "held":  # others commit meanwhile, and the reader looks: the lower number comes later
+            with memory.transaction() as connection:
+                memory.scope("ada").thread(f"own{number}").append(Message.user(said), connection=connection)
+                time.sleep(chance.uniform(0.02, 0.2))
         case "delete" if known := chat.messages(last=20):
             chat.delete(*chance.sample(known, min(2, len(known))))
         case "move":

@@ -113,6 +113,8 @@ def test_spans_always_slice_to_what_was_found(text: str) -> None:
         assert end <= one.start < one.end <= len(text)
         assert text[one.start : one.end] == one.surface
         assert one.name
+        assert "\x00" not in one.surface
+        assert one.surface.encode("utf-8")  # it can be stored
         end = one.end
 
 

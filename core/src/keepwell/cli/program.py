@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from keepwell.cli import asking, facts, filling, forgetting, graph, keeping, working
+from keepwell.cli import asking, copying, facts, filling, forgetting, graph, keeping, working
 from keepwell.cli.demo.command import demo
 from keepwell.cli.desk import AsJson, Desk, Dsn, Folder, Schema, Tenant
 from keepwell.cli.failing import log_on_one_line, on_one_line
@@ -53,6 +53,7 @@ def program() -> typer.Typer:
     app.command("forget", rich_help_panel=_MEMORY)(forgetting.forget)
     app.command("verify-erasure", rich_help_panel=_MEMORY)(forgetting.verify_erasure)
     app.command("export", rich_help_panel=_MEMORY)(working.export)
+    app.command("copy", rich_help_panel=_CARE)(copying.copy)
     app.command("facts", rich_help_panel=_FACTS)(facts.facts)
     app.command("sources", rich_help_panel=_FACTS)(facts.sources)
     app.command("history", rich_help_panel=_FACTS)(facts.history)

@@ -14,7 +14,8 @@ from keepwell import Memory
 from keepwell.cli.desk import Desk, at_desk
 from keepwell.cli.plain import counted, plain
 from keepwell.cli.tables import pairs
-from keepwell.work.projecting import ProjectionStatus, Verified
+from keepwell.work.projecting import ProjectionStatus
+from keepwell.work.verifying import Verified
 
 To = Annotated[
     str | None,

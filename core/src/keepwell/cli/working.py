@@ -12,6 +12,7 @@ import typer
 from keepwell.cli.desk import Agent, Desk, Run, User, Whose, at_desk, view_of
 from keepwell.cli.plain import counted, plain
 from keepwell.errors import UsageError
+from keepwell.memory.places import is_neo4j
 from keepwell.settings import read_settings
 
 
@@ -48,7 +49,7 @@ def worker(
     settings = read_settings()
     dsn = desk.dsn or (None if desk.path is not None else settings.dsn)
     options: dict[str, Any] = {"language_model": model}
-    if dsn is None:
+    if dsn is None or is_neo4j(dsn):
         _check_alone(tenants, admin_dsn)
         _once_or_on(desk, options, once=once)
         return
@@ -69,7 +70,7 @@ def worker(
 def _once_or_on(desk: Desk, options: dict[str, Any], *, once: bool) -> None:
     from keepwell.memory.working import check_model, work_alone  # noqa: PLC0415 - for this command alone
 
-    place = {"path": desk.path, "schema": desk.schema, "tenant": desk.tenant}
+    place = {"dsn": desk.dsn, "path": desk.path, "schema": desk.schema, "tenant": desk.tenant}
     if not once:
         desk.note("working; Ctrl-C ends it", "dim")
         work_alone({**place, **options})
@@ -82,7 +83,7 @@ def _once_or_on(desk: Desk, options: dict[str, Any], *, once: bool) -> None:
 
 def _check_alone(tenants: str | None, admin_dsn: str | None) -> None:
     if tenants is not None or admin_dsn is not None:
-        raise UsageError("--tenants and --admin-dsn are for a server; the embedded store has one worker, for --tenant")
+        raise UsageError("--tenants and --admin-dsn are for a fleet on a PostgreSQL server; give --tenant here")
 
 
 @at_desk
@@ -138,6 +139,7 @@ def drained(done: Any) -> str:  # noqa: ANN401 - a Drained
         "parked": "could not be formed",
         "failed": "threads to be tried again",
         "expired": "past their time",
+        "seen": "looked through for names",
         "projected": "brought to the projection",
     }
     told = [f"{count:,} {words[name]}" for name, count in dataclasses.asdict(done).items() if count and name in words]

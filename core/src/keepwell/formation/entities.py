@@ -26,6 +26,7 @@ MAX_CHARACTERS = 20_000
 MAX_NAMES = 100
 """Names of one message that are kept."""
 _UNSEEN = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|\b(?:https?|ftp)://\S+|\bwww\.\S+", re.DOTALL)
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _LINK = re.compile(r"\[\[([^\[\]|\n]{1,200})(?:\|[^\[\]\n]{0,200})?\]\]")
 _EMAIL = re.compile(r"(?<![\w.+-])\w[\w.+-]{0,63}@\w[\w-]{0,62}(?:\.\w[\w-]{0,62})+")
 _WITH_ROLE = re.compile(r"([^()]+)\(([^()]{1,60})\)")
@@ -38,7 +39,17 @@ _TYPES: Mapping[str, EntityType] = {
     "work": "work", "handle": "handle", "thing": "thing",
 }  # fmt: skip
 
-__all__ = ["Named", "confirmed", "may_have_roles", "names_in", "names_of", "split_role", "type_of", "unsure"]
+__all__ = [
+    "Named",
+    "confirmed",
+    "in_one_role",
+    "may_have_roles",
+    "names_in",
+    "names_of",
+    "split_role",
+    "type_of",
+    "unsure",
+]
 
 
 def names_in(text: str, *, screen: Screen | None = None) -> tuple[Named, ...]:
@@ -56,7 +67,23 @@ def names_in(text: str, *, screen: Screen | None = None) -> tuple[Named, ...]:
         new = [one for one in finder(left) if not any(one.start < old.end and old.start < one.end for old in found)]
         found += [replace(one, surface=text[one.start : one.end]) for one in new]
         left = _without(left, [(one.start, one.end) for one in new])
-    return tuple(sorted(found, key=lambda one: one.start)[:MAX_NAMES])
+    kept = (one for one in found if one.name and not _UNSTORABLE.search(one.surface))
+    return in_one_role(sorted(kept, key=lambda one: one.start)[:MAX_NAMES])
+
+
+def in_one_role(names: Sequence[Named]) -> tuple[Named, ...]:
+    """Give the names of a text, one that has a role once having it throughout: it is said once, and meant.
+
+    Example:
+        >>> [one.role for one in names_in("My sister Priya is here, and Priya is happy.")]
+        ['sister', 'sister']
+    """
+    roles: dict[str, set[str]] = {}
+    for one in names:
+        if one.role:
+            roles.setdefault(folded(one.name), set()).add(one.role)
+    only = {name: next(iter(said)) for name, said in roles.items() if len(said) == 1}
+    return tuple(one if one.role else replace(one, role=only.get(folded(one.name), "")) for one in names)
 
 
 def names_of(

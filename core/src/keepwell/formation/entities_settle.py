@@ -214,6 +214,12 @@ class _Maker:
             raise FactChanged(f"entity {ident} is in version {found.version} now, not {version}; look at it again")
         return found
 
+    def _now(self, ident: UUID) -> UUID:
+        """Give whom an entity is taken to be, though it was taken away."""
+        if ident not in self.entities:
+            raise EntityNotFound(f"there is no entity {ident} here")
+        return self.entities[ident].now
+
     def _survivor(self, ident: UUID) -> Entity:
         return self._entity(self._entity(ident).now)
 
@@ -276,7 +282,7 @@ class _Maker:
         there = self.entities.get(state.id)
         if there is None:
             raise EntityNotFound(f"there is no entity {state.id} here")
-        merged = None if state.merged_into is None else self._survivor(state.merged_into).id
+        merged = None if state.merged_into is None else self._now(state.merged_into)
         names = ("name", "type", "given", "retired_at", "metadata")
         fields: dict[str, Any] = {name: getattr(state, name) for name in names}
         after = replace(there, merged_into=None if merged == there.id else merged, **fields)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 from keepwell.formation.settle import normal
 from keepwell.models.fact import Source
-from keepwell.models.graph import Entity, EntityType, Relation
+from keepwell.models.graph import Entity, EntityType, Mention, Relation
 
 MAX_NAME = 200
 """So many characters of a name are looked at."""
@@ -201,3 +201,21 @@ GraphEdit: TypeAlias = (
     | RetractRelation
     | RestoreRelation
 )
+
+_Naming = TypeVar("_Naming", bound="GraphEdit | Mention")
+_IDS = ("id", "into", "new", "subject", "object", "entity")
+
+
+def renamed(one: _Naming, others: Mapping[UUID, UUID]) -> _Naming:
+    """Give an edit or a mention that names other ids in the place of some.
+
+    Example:
+        >>> one, two = UUID(int=1), UUID(int=2)
+        >>> renamed(RemoveEntity(one), {one: two}).id == two
+        True
+    """
+    named = {name: getattr(one, name, None) for name in _IDS}
+    fields: dict[str, Any] = {
+        name: others[ident] for name, ident in named.items() if ident is not None and ident in others
+    }
+    return replace(one, **fields)

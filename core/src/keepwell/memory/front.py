@@ -15,6 +15,8 @@ from uuid import UUID
 
 from keepwell.errors import KeepwellError, MissingExtra, StoreClosed, ThreadNotFound, UsageError
 from keepwell.formation.options import FormationSettings
+from keepwell.memory.copying import Copied, copy
+from keepwell.memory.copying import Progress as CopyProgress
 from keepwell.memory.engine import Engine, Habits, Models
 from keepwell.memory.forming import tools_of
 from keepwell.memory.holding import Holding
@@ -34,6 +36,7 @@ from keepwell.recall.analysis import check_language
 from keepwell.recall.tokens import Counter, estimate
 from keepwell.storage.base import Forming, ReadStatus, Store
 from keepwell.storage.facts import ListParked, ReadFormation, ReadSpent, RetryParked
+from keepwell.storage.graph import ReadGraph
 from keepwell.work import Drained, FormedThread, Progress, Worker, drain, form_thread, reanalyse, reembed
 
 if TYPE_CHECKING:
@@ -314,6 +317,7 @@ class Memory:
             engine.record.read(ReadFormation()),
             engine.record.read(ListParked(limit=20)),
             engine.record.read(ReadSpent(today)),
+            engine.record.read(ReadGraph()) if engine.habits.formation.graph else None,
         )
 
     @property
@@ -396,6 +400,22 @@ class Memory:
         engine.cache.clear()
         return count
 
+    def copy_to(self, target: Memory, *, progress: CopyProgress | None = None) -> Copied:
+        """Carry everything of this tenant to another memory, compare the two, and give what was new there.
+
+        Threads with their messages, numbers, policies and what is due; facts with all versions, sources and history;
+        rejections with the secret that they are hashed under; vectors, where the target has none yet or uses the same
+        model. What is there already stays, so it may be run again. Left out are idempotency keys, what model calls
+        cost, versions of messages that were replaced, and the graph, which is found anew.
+
+        Raises:
+            UsageError: the target is this memory, or its terms are of another language.
+            Conflict: the target has threads or rejections of its own that stand in the way.
+        """
+        if self == target:
+            raise UsageError("source and target are the same tenant of the same store")
+        return copy(self._engine.record, target._engine.record, progress=progress)
+
     def close(self) -> None:
         """Let go of the store; the last memory of a store closes its connections. A second time does nothing."""
         if self._live_engine is None:
@@ -421,6 +441,7 @@ class Memory:
     aform = twin(form)
     aretry = twin(retry)
     areembed = twin(reembed)
+    acopy_to = twin(copy_to)
     areanalyse = twin(reanalyse)
 
     def _repr_html_(self) -> str:

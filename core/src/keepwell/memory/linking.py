@@ -10,6 +10,7 @@ from uuid import UUID
 
 from keepwell.errors import StoreUnavailable
 from keepwell.memory.engine import Engine
+from keepwell.memory.projection import support
 from keepwell.models import Scope
 from keepwell.providers.words import bundled_words
 from keepwell.recall.linked import Linked, Reached, asks_past, description, linked, phrases
@@ -83,7 +84,7 @@ def _support(
 ) -> Support:
     """Ask for the texts behind entities, along what holds at the time that is asked for."""
     at = request.as_of or dt.datetime.now(dt.UTC)
-    return engine.record.read(SupportOf(scope, names, entities, hops, at, request.as_of))
+    return support(engine, SupportOf(scope, names, entities, hops, at, request.as_of))
 
 
 def _names(scope: Scope, text: str) -> tuple[str, ...]:

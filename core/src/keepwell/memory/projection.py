@@ -11,7 +11,8 @@ from keepwell.errors import StoreUnavailable, UsageError
 from keepwell.memory.twins import twin
 from keepwell.models.graph import Neighbourhood
 from keepwell.storage.graph import ReadNeighbours, Support, SupportOf
-from keepwell.work.projecting import Brought, Progress, ProjectionStatus, Projector, Verified
+from keepwell.work.projecting import Brought, Progress, ProjectionStatus, Projector
+from keepwell.work.verifying import Verified
 
 if TYPE_CHECKING:
     from keepwell.memory.engine import Engine

@@ -8,6 +8,7 @@ from keepwell.models import Owner
 from keepwell.models.html import table
 from keepwell.storage.base import TenantStatus
 from keepwell.storage.facts import FormationStatus, Parked, Spent
+from keepwell.storage.graph import GraphCounts
 
 _MEGABYTE = 2**20
 
@@ -30,6 +31,7 @@ class Status:
     formation: FormationStatus
     parked: tuple[Parked, ...]
     spent: tuple[Spent, ...]
+    graph: GraphCounts | None = None
 
     def rows(self) -> list[tuple[str, object]]:
         """Give all of it as pairs of a word and a value."""
@@ -55,6 +57,7 @@ class Status:
             ("facts", formation.facts),
             ("changes of facts", formation.changes),
             ("rejections", formation.rejections),
+            *_graph(self.graph),
             ("threads to be formed", formation.due_threads),
             ("oldest of them due", formation.oldest_due or "-"),
             ("other work due", ", ".join(f"{n} {kind}" for kind, n in formation.due_items.items() if n) or "-"),
@@ -71,6 +74,17 @@ class Status:
 
     def _repr_html_(self) -> str:
         return table(("what", "value"), self.rows())
+
+
+def _graph(graph: GraphCounts | None) -> list[tuple[str, object]]:
+    if graph is None:
+        return [("graph", "none")]
+    return [
+        ("entities", graph.entities),
+        ("relations", graph.relations),
+        ("mentions", graph.mentions),
+        ("waiting to be looked through for names", graph.waiting),
+    ]
 
 
 def _lag(lag: tuple[float, float] | None) -> str:

@@ -86,7 +86,7 @@ class KeepThreadCopy(Write[bool]):
 
 @dataclass(frozen=True, slots=True)
 class KeepMessageCopies(Write[int]):
-    """Keep messages of a thread under their own ``seq``; what is there already, by id, is left as it is. Counts the new.
+    """Keep messages of a thread under their own ``seq``; what is there already, by id, stays. Counts the new.
 
     They are posted, and their vectors are due, as those of an append.
     """

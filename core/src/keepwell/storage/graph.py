@@ -19,12 +19,12 @@ Where a fact's version stands beside messages its key is negative, as in :mod:`k
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid5
 
-from keepwell.formation.graph_edits import GraphEdit
+from keepwell.formation.graph_edits import AddEntity, GraphEdit, Relate, SplitEntity, renamed
 from keepwell.models import Owner, Scope, Source
 from keepwell.models.graph import (
     Entities,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from keepwell.recall.arrays import Ints
 
 _Named = TypeVar("_Named", Mention, Source)
+_MAKES = (AddEntity, SplitEntity, Relate)
 
 # --- writes
 
@@ -61,7 +62,8 @@ class GraphEdits:
     mentions are kept only where that is still the message, and then take the place of those that it had, with
     ``again`` taken off it. Of messages that are not in ``read`` mentions come to those that there are. ``facts`` is up
     to which fact (key, positive) the owner's facts were looked through. A mention that is there already is not kept
-    twice.
+    twice. An id of an :class:`~keepwell.formation.graph_edits.AddEntity`, SplitEntity or Relate that another owner's
+    entity or relation has (since its thread was moved) stands for one of this owner's, see :meth:`beside`.
     """
 
     edits: tuple[GraphEdit, ...] = ()
@@ -81,6 +83,25 @@ class GraphEdits:
             for edit in self.edits
         )
         return replace(self, edits=tuple(edits), mentions=tuple(one for one in mentions if one is not None))
+
+    @property
+    def made(self) -> frozenset[UUID]:
+        """The ids under which something is to be made: entities and relations."""
+        ids = {
+            edit.new if isinstance(edit, SplitEntity) else edit.id for edit in self.edits if isinstance(edit, _MAKES)
+        }
+        return frozenset(ids)
+
+    def beside(self, owner: Owner, taken: Collection[UUID]) -> GraphEdits:
+        """Give them with other ids in the place of those that another owner's things have.
+
+        The id is made of the one that was given and the owner, so that the same edit names the same thing each time.
+        """
+        if not taken:
+            return self
+        others = {ident: uuid5(ident, "\x1f".join(owner)) for ident in taken}
+        edits = tuple(renamed(edit, others) for edit in self.edits)
+        return replace(self, edits=edits, mentions=tuple(renamed(one, others) for one in self.mentions))
 
 
 def _placed(one: _Named, landed: Mapping[UUID, tuple[UUID, int] | None]) -> _Named | None:

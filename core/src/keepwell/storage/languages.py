@@ -49,7 +49,10 @@ class FindOldTerms(Read[tuple[OldTerms, ...]]):
 
 @dataclass(frozen=True, slots=True)
 class NewTerms:
-    """Terms and signals for a text; ``version`` is that of the message which they were made from (``''`` is not compared)."""
+    """Terms and signals for a text.
+
+    ``version`` is that of the message which they were made from; ``''`` is not compared.
+    """
 
     key: int
     version: str

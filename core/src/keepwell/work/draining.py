@@ -12,7 +12,6 @@ from keepwell.storage.facts import FindForming
 from keepwell.work.due import distil_due, embed_facts, expire, index_due, plan_distillation, reform_due
 from keepwell.work.embedding import embed_due
 from keepwell.work.forming import FormedThread, form_thread
-from keepwell.work.graph import mention_due
 from keepwell.work.projecting import Brought
 from keepwell.work.tools import Tools
 
@@ -75,7 +74,7 @@ def chores(
     """Do all that is due but the forming of threads; see :func:`drain`."""
     expired = expire(tools) if rounds else 0
     posted = _post(tools, prune=rounds)
-    seen = mention_due(tools, stopping=stopping)
+    seen = _see(tools, stopping)
     index_due(tools)
     reformed = distilled = 0
     if tools.language_model is not None:
@@ -96,6 +95,16 @@ def chores(
         projected=brought.changes,
         skipped=() if brought.skipped is None else (f"projection: {brought.skipped}",),
     )
+
+
+def _see(tools: Tools, stopping: Callable[[], bool]) -> int:
+    """Look through texts for names."""
+    if not tools.settings.graph:
+        return 0
+    # Imported when there may be names to find: the import of keepwell is to be quick.
+    from keepwell.work.graph import mention_due  # noqa: PLC0415
+
+    return mention_due(tools, stopping=stopping)
 
 
 def _post(tools: Tools, *, prune: bool) -> int:

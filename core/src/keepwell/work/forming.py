@@ -11,7 +11,7 @@ import logging
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID, uuid4
 
 from keepwell.errors import (
@@ -24,15 +24,16 @@ from keepwell.errors import (
     NoLanguageModel,
 )
 from keepwell.formation import extract, reconcile
-from keepwell.formation.extract_graph import RULES as GRAPH_RULES
-from keepwell.formation.extract_graph import GraphExtraction, GraphFound, KnownGraph, graph_of
 from keepwell.formation.settle import Edit
 from keepwell.models import Change, ChangeKind, Message, Source
 from keepwell.models.items import is_item
 from keepwell.storage.facts import ApplyEdits, Claim, ClaimThread, FailForming, Formed, RawSources, ReadUnformed
 from keepwell.work.asking import Asking, until_midnight
-from keepwell.work.graph_forming import Together, known_graph, together
 from keepwell.work.tools import Tools, filled, scope_of
+
+if TYPE_CHECKING:
+    from keepwell.formation.extract_graph import GraphFound
+    from keepwell.storage.graph import GraphEdits
 
 _log = logging.getLogger("keepwell.work")
 Statements: TypeAlias = Sequence[extract.Statement]
@@ -79,7 +80,7 @@ class _Read:
 
     excerpt: extract.Excerpt
     statements: Statements = ()
-    graph: GraphFound = field(default_factory=GraphFound)
+    graph: GraphFound | None = None
 
 
 @dataclass(slots=True)
@@ -167,43 +168,45 @@ class _Forming:
     def _decided(self, excerpt: extract.Excerpt) -> _Read:
         if not excerpt.evidence:
             return _Read(excerpt)
-        known = known_graph(self.tools, self.claim.owner, excerpt) if self.tools.settings.graph else None
-        answer = self._extracted(excerpt, known)
+        if self.tools.settings.graph:
+            # Imported when a model is asked for a graph: the import of keepwell is to be quick.
+            from keepwell.work.graph_forming import asked  # noqa: PLC0415
+
+            answer, graph = asked(self.asking, excerpt)
+        else:
+            answer = self.asking.ask("extract", extract.request(excerpt, self.claim.policy), extract.Extraction)
+            graph = None
         found = extract.statements_of(answer, excerpt)
-        graph = GraphFound()
-        if known is not None and isinstance(answer, GraphExtraction):
-            graph = graph_of(answer, excerpt, known)
-        dropped = {**found.dropped, **{f"graph: {why}": count for why, count in graph.dropped.items()}}
+        dropped = {**found.dropped, **{f"graph: {why}": n for why, n in (graph.dropped if graph else {}).items()}}
         if dropped:
             _log.info("thread %r: left out: %s", self.claim.thread_id, dropped)
         return _Read(excerpt, found.statements, graph)
 
-    def _extracted(self, excerpt: extract.Excerpt, known: KnownGraph | None) -> extract.Extraction:
-        if known is None:
-            return self.asking.ask("extract", extract.request(excerpt, self.claim.policy), extract.Extraction)
-        asked = extract.request(excerpt, self.claim.policy, (GRAPH_RULES,), known.told(excerpt))
-        return self.asking.ask("extract", asked, GraphExtraction)
-
     def _apply(self, found: _Read, formed: Formed) -> None:
         for _ in range(_TRIES - 1):
-            written = self._together(found)
+            edits, graph = self._together(found)
             try:
-                changes = self._write(written, formed)
+                changes = self._write(edits, graph, formed)
             except (FactChanged, FactNotFound):
                 continue
             return self._note(changes, formed)
-        return self._note(self._write(self._together(found), formed), formed)
+        return self._note(self._write(*self._together(found), formed), formed)
 
-    def _together(self, found: _Read) -> Together:
+    def _together(self, found: _Read) -> tuple[tuple[Edit, ...], GraphEdits | None]:
+        """Give what is written of facts, and of the graph."""
         edits = filled(self.tools, self._reconciled(found.statements))
+        if not found.graph:
+            return edits, None
+        from keepwell.work.graph_forming import together  # noqa: PLC0415 - as above
+
         return together(self.tools, self.claim.owner, found.graph, found.excerpt, edits)
 
-    def _write(self, written: Together, formed: Formed) -> Sequence[Change]:
+    def _write(self, edits: tuple[Edit, ...], graph: GraphEdits | None, formed: Formed) -> Sequence[Change]:
         owner, made = self.claim.owner, tuple(self.asking.made)
         changes = self.tools.record.write(
             ApplyEdits(
-                owner, written.edits, self.tools.actor, uuid4(), scope_of(owner),
-                formed=formed, calls=made, space=self.tools.space_key, graph=written.graph,
+                owner, edits, self.tools.actor, uuid4(), scope_of(owner),
+                formed=formed, calls=made, space=self.tools.space_key, graph=graph,
             )
         )  # fmt: skip
         self._count("calls", len(self.asking.taken()))

@@ -103,12 +103,22 @@ def _named(tools: Tools, given: Unmentioned) -> list[Seen]:
 
 def _names(text: TextToSee, screen: Screen) -> tuple[Named, ...]:
     if text.key < 0:
-        return (*_subject(text.speaker), *entities.names_in(text.text, screen=screen))
+        return _of_fact(text, screen)
     speaker = "" if text.speaker == text.role else text.speaker
     told = text.metadata.get("entities")
     found = entities.names_of(text.text, role=text.role, speaker=speaker, told=told, screen=screen)
     taken = _standing(text)
     return tuple(one for one in found if not any(one.start < old.end and old.start < one.end for old in taken))
+
+
+def _of_fact(text: TextToSee, screen: Screen) -> tuple[Named, ...]:
+    """Give the names of a fact: whom it is about, where its words do not say so, and those in its words."""
+    named = entities.in_one_role((*_subject(text.speaker), *entities.names_in(text.text, screen=screen)))
+    said = {folded(one.name) for one in named if one.end}
+    # A subject tells that a word which begins the statement is a name.
+    about = {folded(one.name) for one in named if not one.end}
+    sure = (replace(one, sure=one.sure or folded(one.name) in about) for one in named)
+    return tuple(one for one in sure if one.end or folded(one.name) not in said)
 
 
 def _standing(text: TextToSee) -> list[Mention]:

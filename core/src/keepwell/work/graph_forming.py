@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 from keepwell.formation import entities
 from keepwell.formation.entities_found import Named
 from keepwell.formation.entities_meeting import Seen, groups, meet
-from keepwell.formation.extract import Excerpt
-from keepwell.formation.extract_graph import MAX_SHOWN, GraphFound, KnownGraph, Over, Said, Spoken
+from keepwell.formation.extract import Excerpt, Extraction, request
+from keepwell.formation.extract_graph import (
+    MAX_SHOWN,
+    RULES,
+    GraphExtraction,
+    GraphFound,
+    KnownGraph,
+    Over,
+    Said,
+    Spoken,
+    graph_of,
+)
 from keepwell.formation.graph_edits import EndRelation, GraphEdit, Relate, RetractRelation
 from keepwell.formation.names import folded
 from keepwell.formation.settle import Edit
@@ -18,6 +28,7 @@ from keepwell.models import Message, Owner, Source
 from keepwell.models.graph import Mention
 from keepwell.models.message import now
 from keepwell.storage.graph import FindEntities, GraphEdits, ReadNeighbours
+from keepwell.work.asking import Asking
 from keepwell.work.graph import company_kept, namer
 from keepwell.work.tools import Tools, scope_of
 
@@ -47,24 +58,27 @@ def known_graph(tools: Tools, owner: Owner, excerpt: Excerpt) -> KnownGraph:
     return KnownGraph(known, relations, {ident: one.name for ident, one in around.entities.items()}, myself(owner))
 
 
-@dataclass(frozen=True, slots=True)
-class Together:
-    """Edits of facts, and what is written of the graph in the same transaction."""
+def asked(asking: Asking, excerpt: Excerpt) -> tuple[Extraction, GraphFound]:
+    """Give what a model finds in a conversation, in one call: facts, and what of the graph is believed.
 
-    edits: tuple[Edit, ...]
-    graph: GraphEdits | None = None
+    Raises:
+        AnswerInvalid: the answer cannot be relied on.
+    """
+    known = known_graph(asking.tools, asking.owner, excerpt)
+    answer = asking.ask("extract", request(excerpt, asking.policy, (RULES,), known.told(excerpt)), GraphExtraction)
+    return answer, graph_of(answer, excerpt, known)
 
 
-def together(tools: Tools, owner: Owner, found: GraphFound, excerpt: Excerpt, edits: Sequence[Edit]) -> Together:
+def together(
+    tools: Tools, owner: Owner, found: GraphFound, excerpt: Excerpt, edits: Sequence[Edit]
+) -> tuple[tuple[Edit, ...], GraphEdits]:
     """Give what a batch writes: its facts' edits, and the graph's, which rest on them and on the same words."""
-    if not found:
-        return Together(tuple(edits))
     named = tuple(_identified(edit) for edit in edits)
     ids, made, mentions = _resolved(tools, owner, found.spoken, excerpt)
     changes: list[GraphEdit] = [*made]
     changes += [one for said in found.relations if (one := _related(said, ids, named)) is not None]
     changes += [_ended(over) for over in found.over]
-    return Together(named, GraphEdits(tuple(changes), tuple(mentions)))
+    return named, GraphEdits(tuple(changes), tuple(mentions))
 
 
 def _identified(edit: Edit) -> Edit:

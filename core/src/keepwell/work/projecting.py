@@ -9,28 +9,26 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, ParamSpec, TypeAlias, TypeVar
-from uuid import UUID
 
 from keepwell.errors import KeepwellError, LeaseLost, StoreError
 from keepwell.storage.base import Record
 from keepwell.storage.graph import (
-    PROJECTED_KINDS,
-    CountProjected,
+    Outbox,
     ProjectedKind,
     Projection,
     PruneOutbox,
     ReadOutbox,
     ReadProjection,
-    ScanProjected,
     SetProjection,
     Tally,
 )
+from keepwell.work.verifying import Comparison, Verified, ahead, scan
 
 if TYPE_CHECKING:
-    from keepwell.storage.neo4j.projecting import Neo4jProjection, Shown, Standing
+    from keepwell.storage.neo4j.projecting import Neo4jProjection, Standing
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,10 +38,6 @@ _LONGEST_REST = 60.0
 _PRUNE_EVERY = 20
 _BUILT_FIRST: tuple[ProjectedKind, ...] = ("entity", "message", "fact", "relation", "mention")
 """Nodes before what connects them."""
-_AT_MOST = 10_000
-_LOOKS = 5
-_DIGITS = 19
-"""Fewer than these are a number that the record can have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,30 +47,6 @@ class Brought:
     changes: int = 0
     built: bool = False
     skipped: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A thing that the projection does not show as the record has it."""
-
-    kind: ProjectedKind
-    id: str
-    what: Literal["missing", "left over", "older", "altered"]
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """How a projection compares with its record, kind by kind; ``differences`` names what differs (up to 10,000)."""
-
-    record: Mapping[ProjectedKind, Tally]
-    projection: Mapping[ProjectedKind, Tally]
-    differences: tuple[Difference, ...] = ()
-    seconds: float = 0.0
-
-    @property
-    def clean(self) -> bool:
-        """Whether nothing differs."""
-        return not self.differences
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,12 +147,12 @@ class Projector:
         brought = self.sync()
         if brought.skipped is not None:
             _log.info("compared as it is: %s", brought.skipped)
+        comparison = Comparison(self.record, self.target, self._ask, lambda: self.sync().skipped is None)
         try:
-            mine, shown, suspects = self._compare()
-            differences = self._settled(suspects)
+            found = comparison.made()
         except _Away as away:
             raise away.__cause__ or away from None
-        return Verified(mine, shown, differences, self._clock() - began)
+        return replace(found, seconds=self._clock() - began)
 
     def remove(self, *, record_only: bool = False) -> None:
         """Remove what was projected, and have the record note nothing any more.
@@ -245,20 +215,20 @@ class Projector:
     def _follow(self, held: Standing, stopping: Callable[[], bool], *, unpruned: bool) -> int:
         """Apply what is in the outbox after a position, batch by batch, and take off what was applied."""
         changes = batches = 0
-        while not stopping():
-            batch = self.record.read(ReadOutbox(held.position, self._batch))
-            if batch.position is None or batch.identity != held.identity:
+        for batch in ahead(self._outbox, held.position):
+            if batch.position is None or batch.identity != held.identity or stopping():
                 break
             held = self._ask(self.target.apply, held, batch)
             changes, batches, unpruned = changes + len(batch.rows), batches + 1, True
-            if batches % _PRUNE_EVERY == 0 or not batch.more:
+            if batches % _PRUNE_EVERY == 0:
                 self._prune(held)
                 unpruned = False
-            if not batch.more:
-                break
         if unpruned:
             self._prune(held)
         return changes
+
+    def _outbox(self, after: str | None) -> Outbox:
+        return self.record.read(ReadOutbox(after, self._batch))
 
     def _prune(self, held: Standing) -> None:
         # A generation that is being built beside this one begins at an earlier position, and goes through it all.
@@ -304,16 +274,15 @@ class Projector:
     ) -> tuple[int, Standing]:
         count = 0
         for kind in _BUILT_FIRST:
-            after, more = None, True
-            while more:
-                page = self.record.read(ScanProjected(kind, after, limit=self._batch))
-                if page.identity != identity or stopping():
-                    raise LeaseLost("the projection was not built to the end")
-                state = self._ask(self.target.build, state, page)
-                count += len(page.rows)
-                if progress is not None:
-                    progress(kind, len(page.rows))
-                after, more = page.position, page.more
+            for page in ahead(lambda after, of=kind: scan(self.record, of, after), None):  # type: ignore[misc]  # one kind
+                for start in range(0, max(1, len(page.rows)), self._batch):
+                    if page.identity != identity or stopping():
+                        raise LeaseLost("the projection was not built to the end")
+                    some = replace(page, rows=page.rows[start : start + self._batch])
+                    state = self._ask(self.target.build, state, some)
+                    count += len(some.rows)
+                    if progress is not None:
+                        progress(kind, len(some.rows))
         return count, state
 
     def _replay(self, state: Standing, stopping: Callable[[], bool]) -> tuple[Standing, int]:
@@ -332,105 +301,6 @@ class Projector:
             self._ask(self.target.give_up, state)
         except _Away as away:  # its time will be over
             _log.info("what was built is left as it is: %s", away)
-
-    # Comparing
-
-    def _compare(self) -> tuple[Mapping[ProjectedKind, Tally], Mapping[ProjectedKind, Tally], list[Difference]]:
-        mine = self.record.read(CountProjected())
-        standing = self._ask(self.target.standing)
-        generation = -1 if standing is None else standing.generation
-        shown: dict[ProjectedKind, Tally] = {}
-        suspects: list[Difference] = []
-        for kind in PROJECTED_KINDS:
-            seen = _Seen()
-            for one in self._shown(kind, generation):
-                seen.take(one)
-            shown[kind] = Tally(seen.count, seen.checksum)
-            if shown[kind] != mine.get(kind, Tally(0, 0)):
-                suspects += self._apart(kind, generation)
-            suspects += [Difference(kind, ident, "altered") for ident in seen.altered]
-        return mine, shown, list(dict.fromkeys(suspects))[:_AT_MOST]
-
-    def _shown(self, kind: ProjectedKind, generation: int) -> Iterator[Shown]:
-        found = iter(self.target.scan(kind, generation))
-        while (one := self._ask(next, found, None)) is not None:
-            yield one
-
-    def _scanned(self, kind: ProjectedKind) -> Iterator[tuple[str, int]]:
-        after, more = None, True
-        while more:
-            page = self.record.read(ScanProjected(kind, after, limit=5000))
-            yield from ((row.id, row.mark) for row in page.rows if row.properties is not None)
-            after, more = page.position, page.more
-
-    def _apart(self, kind: ProjectedKind, generation: int) -> list[Difference]:
-        """Go through both sides in the order of ids, and give what differs."""
-        theirs = {one.id: one.mark for one in self._shown(kind, generation)}
-        apart: list[Difference] = []
-        for ident, mark in self._scanned(kind):
-            there = theirs.pop(ident, None)
-            if there != mark:
-                apart.append(Difference(kind, ident, "missing" if there is None else "older"))
-            if len(apart) >= _AT_MOST:
-                return apart
-        return apart + [Difference(kind, ident, "left over") for ident in theirs]
-
-    def _settled(self, suspects: Sequence[Difference]) -> tuple[Difference, ...]:
-        """Look at what differed again, until it does not or it is sure: the record goes on while it is compared."""
-        left = list(suspects)
-        for look in range(_LOOKS):
-            if not left or (look and self.sync().skipped):
-                break
-            left = [one for kind in PROJECTED_KINDS for one in self._again(kind, [d for d in left if d.kind == kind])]
-        return tuple(left)
-
-    def _again(self, kind: ProjectedKind, suspects: Sequence[Difference]) -> Iterator[Difference]:
-        ids = list(dict.fromkeys(one.id for one in suspects))
-        for start in range(0, len(ids), 1000):
-            some = ids[start : start + 1000]
-            standing = self._ask(self.target.standing)
-            there = {} if standing is None else self._ask(self.target.look, kind, standing.generation, some)
-            known = tuple(ident for ident in some if _could_be(kind, ident))
-            page = self.record.read(ScanProjected(kind, ids=known, limit=len(some)))
-            here = {row.id: row.mark for row in page.rows if row.properties is not None}
-            for ident in some:
-                what = _difference(here.get(ident), there.get(ident))
-                if what is not None:
-                    yield Difference(kind, ident, what)
-
-
-class _Seen:
-    """What a scan of the target gave, added up in whatever order."""
-
-    def __init__(self) -> None:
-        self.count = self.checksum = 0
-        self.altered: list[str] = []
-
-    def take(self, one: Shown) -> None:
-        self.count += 1
-        self.checksum += one.mark
-        if not one.whole and len(self.altered) < _AT_MOST:
-            self.altered.append(one.id)
-
-
-def _could_be(kind: ProjectedKind, ident: str) -> bool:
-    """Tell whether the record can have a thing of that id; somebody else may have made one in Neo4j that it cannot."""
-    if kind in {"mention", "message"}:
-        return ident.isascii() and ident.isdigit() and len(ident) < _DIGITS
-    try:
-        return str(UUID(ident)) == ident
-    except ValueError:
-        return False
-
-
-def _difference(mark: int | None, shown: Shown | None) -> Literal["missing", "left over", "older", "altered"] | None:
-    if shown is None:
-        return None if mark is None else "missing"
-    if mark is None:
-        return "left over"
-    if shown.mark != mark:
-        return "older"
-    return None if shown.whole else "altered"
 
 
 def _at(milliseconds: int | None) -> dt.datetime | None:

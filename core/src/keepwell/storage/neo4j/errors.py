@@ -14,11 +14,12 @@ _SECRET = re.compile(r"(://[^:/@\s]*:)[^@\s]*@")
 _AWAY = (
     bolt.ServiceUnavailable,
     bolt.SessionExpired,
-    bolt.ConnectionAcquisitionTimeoutError,
     bolt.TransientError,
     OSError,
 )
 """What the driver says, after its own tries, of a server that is not there or not now."""
+_NO_CONNECTION = "failed to obtain a connection from the pool"
+"""What the driver says where all connections are in use; the kind of the error is another one in 5.28 and 6."""
 _TIMED_OUT = "Neo.ClientError.Transaction.TransactionTimedOut"
 
 
@@ -33,8 +34,9 @@ def translated(place: str) -> Iterator[None]:
 
 def translate(error: Exception, place: str) -> KeepwellError:
     """Give the error of ours that says what the driver's means here."""
-    words = plain(getattr(error, "message", None) or str(error))
-    code = str(getattr(error, "code", None) or "")
+    # Errors of the driver's own have a message too, but 5.28 warns where it is read.
+    said, code = (error.message, error.code) if isinstance(error, bolt.Neo4jError) else (None, None)
+    words, code = plain(said or str(error)), code or ""
     if code.startswith(_TIMED_OUT):
         return StoreUnavailable(f"{place} gave no answer in time")
     match error:
@@ -44,7 +46,7 @@ def translate(error: Exception, place: str) -> KeepwellError:
             return NotPermitted(f"{place}: {words}")
         case bolt.DriverError() if "closed" in words.lower() and "driver" in words.lower():
             return StoreClosed(f"{place} was closed; open it again")
-        case _ if isinstance(error, _AWAY):
+        case _ if isinstance(error, _AWAY) or _NO_CONNECTION in words:
             return StoreUnavailable(f"{place} does not answer: {words}")
         case _:
             return StoreFailed(f"{place} refused: {words}")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from keepwell.formation.settle import Draft, mark
 from keepwell.models import Fact, Owner, Scope, Source
 from keepwell.storage.base import Space
-from keepwell.storage.neo4j import nodes
+from keepwell.storage.neo4j import nodes, work_nodes
 from keepwell.storage.neo4j.work import Row, Work
 from keepwell.storage.plain.facts import Kept
 from keepwell.storage.plain.tables import Entry, Tables
@@ -213,7 +213,7 @@ class Gathering:
     def due(self, rows: Iterable[Row]) -> None:
         """Keep work that was read."""
         for row in rows:
-            waiting = nodes.waiting_out(row["due"])
+            waiting = work_nodes.waiting_out(row["due"])
             self.tables.waiting[waiting.item.kind, waiting.item.owner, waiting.item.item] = waiting
 
     def due_of_facts(self) -> None:
@@ -224,13 +224,13 @@ class Gathering:
     def calls(self, scope: Scope) -> None:
         """Read the model calls of a scope."""
         rows = self.work.of_scope("calls_of_scope", scope)
-        self.tables.calls = tuple(nodes.call_out(row["call"]) for row in rows)
+        self.tables.calls = tuple(work_nodes.call_out(row["call"]) for row in rows)
         names = (row["ident"] for row in rows)
         self.call_names = {id(call): name for call, name in zip(self.tables.calls, names, strict=True)}
 
     def requests(self, rows: Iterable[Row]) -> None:
         """Keep idempotency keys that were read."""
-        self.tables.requests |= dict(nodes.request_out(row["request"]) for row in rows)
+        self.tables.requests |= dict(work_nodes.request_out(row["request"]) for row in rows)
 
     def spaces(self) -> None:
         """Read the tenant's spaces, and which one is in use."""
@@ -241,4 +241,4 @@ class Gathering:
 
     def _leases(self, rows: Iterable[Row]) -> None:
         for row in rows:
-            self.tables.owners[nodes.owner_of(row["owner"])] = nodes.lease_out(row["owner"])
+            self.tables.owners[nodes.owner_of(row["owner"])] = work_nodes.lease_out(row["owner"])

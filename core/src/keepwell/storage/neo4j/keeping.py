@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from keepwell.models import Owner
-from keepwell.storage.neo4j import nodes
+from keepwell.storage.neo4j import nodes, work_nodes
 from keepwell.storage.neo4j.work import Work
 from keepwell.storage.plain.facts import Event, Kept
 from keepwell.storage.plain.tables import Conversation, Entry, Tables, now
@@ -233,8 +233,8 @@ class Keeping:
 
     def _requests(self) -> None:
         before, after = self._before.requests, self._after.requests
-        gone = [nodes.request_in(self._tenant, name, one) for name, one in before.items() if name not in after]
-        made = [nodes.request_in(self._tenant, name, one) for name, one in after.items() if name not in before]
+        gone = [work_nodes.request_in(self._tenant, name, one) for name, one in before.items() if name not in after]
+        made = [work_nodes.request_in(self._tenant, name, one) for name, one in after.items() if name not in before]
         self._work.each("drop_requests", "rows", gone)
         self._work.each("keep_requests", "rows", made)
 
@@ -242,7 +242,7 @@ class Keeping:
         before, after = self._before.owners, self._after.owners
         self._work.each("drop_owners", "rows", [owner._asdict() for owner in before if owner not in after])
         made = [
-            nodes.lease_in(self._tenant, owner, lease)
+            work_nodes.lease_in(self._tenant, owner, lease)
             for owner, lease in after.items()
             if lease is not before.get(owner)
         ]
@@ -250,8 +250,8 @@ class Keeping:
 
     def _due(self) -> None:
         before, after = self._before.waiting, self._after.waiting
-        gone = [nodes.due_name(one.item) for name, one in before.items() if name not in after]
-        made = [nodes.waiting_in(self._tenant, one) for name, one in after.items() if one is not before.get(name)]
+        gone = [work_nodes.due_name(one.item) for name, one in before.items() if name not in after]
+        made = [work_nodes.waiting_in(self._tenant, one) for name, one in after.items() if one is not before.get(name)]
         self._work.each("drop_due", "rows", gone)
         self._work.each("keep_due", "rows", made)
 
@@ -259,7 +259,7 @@ class Keeping:
         before = {id(call) for call in self._before.calls}
         after = {id(call) for call in self._after.calls}
         gone = [self._call_names[one] for one in before - after if one in self._call_names]
-        made = [nodes.call_in(self._tenant, call) for call in self._after.calls if id(call) not in before]
+        made = [work_nodes.call_in(self._tenant, call) for call in self._after.calls if id(call) not in before]
         self._work.each("drop_calls", "rows", gone)
         self._work.each("keep_calls", "rows", made)
 

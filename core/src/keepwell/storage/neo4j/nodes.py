@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -17,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keepwell.models import Change, Fact, Lineage, Message, Owner, Scope, Source, Thread, codec
-from keepwell.storage.facts import DueItem, ModelCall
 from keepwell.storage.plain.facts import Event, Kept, Refusal, Version, in_order
-from keepwell.storage.plain.tables import Call, Conversation, Entry, Lease, Request, Row, Waiting
+from keepwell.storage.plain.tables import Conversation, Entry, Row
 
 V = TypeVar("V")
 Properties = dict[str, Any]
@@ -354,80 +352,3 @@ def refusal_out(node: Properties) -> Refusal:
     user, agent, run = (value or None for value in owner_of(node))
     view = Scope(user, agent, run, node["across_users"])
     return Refusal(node["number"], view, bytes.fromhex(node["hash"]), instant(node["at"]), text_out(node["reason"]))
-
-
-# --- work
-
-
-def lease_in(tenant: str, owner: Owner, lease: Lease) -> Properties:
-    """Give the properties of an owner."""
-    return {
-        **owned(tenant, owner),
-        "lease": lease.number,
-        "since": maybe(micros, lease.since),
-        "until": maybe(micros, lease.until),
-        "policy": codec.dumps(dict(lease.policy)),
-        "retention": retention(lease.policy),
-    }
-
-
-def lease_out(node: Properties) -> Lease:
-    """Give the lease and policy of a node."""
-    since, until = maybe(instant, node.get("since")), maybe(instant, node.get("until"))
-    return Lease(node["lease"], since, until, codec.loads(node["policy"]))
-
-
-def due_name(item: DueItem) -> Properties:
-    """Give what names work."""
-    return {**item.owner._asdict(), "kind": item.kind, "item": item.item}
-
-
-def waiting_in(tenant: str, waiting: Waiting) -> Properties:
-    """Give the properties of work."""
-    return {
-        "tenant": tenant,
-        **due_name(waiting.item),
-        "attempts": waiting.item.attempts,
-        "due_at": micros(waiting.due_at),
-        "error": maybe(text_in, waiting.error),
-    }
-
-
-def waiting_out(node: Properties) -> Waiting:
-    """Give the work of a node."""
-    item = DueItem(node["kind"], owner_of(node), node["item"], node["attempts"])
-    return Waiting(item, instant(node["due_at"]), maybe(text_out, node.get("error")))
-
-
-_CALL: Final = tuple(field.name for field in fields(ModelCall))
-
-
-def call_in(tenant: str, call: Call) -> Properties:
-    """Give the properties of a model call."""
-    return {
-        **owned(tenant, call.owner),
-        "at": micros(call.at),
-        **{name: getattr(call.call, name) for name in _CALL},
-    }
-
-
-def call_out(node: Properties) -> Call:
-    """Give the model call of a node."""
-    return Call(owner_of(node), instant(node["at"]), ModelCall(**{name: node[name] for name in _CALL}))
-
-
-RequestName = tuple[Owner, str, str]
-
-
-def request_in(tenant: str, name: RequestName, request: Request) -> Properties:
-    """Give the properties of what an idempotency key stands for."""
-    owner, kind, key = name
-    thread = maybe(str, request.thread)
-    said = {"thread": thread, "asked": request.asked, "ids": list(request.ids)}
-    return {**owned(tenant, owner), "kind": kind, "key": text_in(key), **said}
-
-
-def request_out(node: Properties) -> tuple[RequestName, Request]:
-    """Give an idempotency key and what it stands for."""
-    name = owner_of(node), node["kind"], text_out(node["key"])
-    return name, Request(maybe(UUID, node.get("thread")), node["asked"], tuple(node["ids"]))

@@ -37,7 +37,7 @@ from keepwell.storage.facts import (
     Spent,
     Unformed,
 )
-from keepwell.storage.neo4j import nodes
+from keepwell.storage.neo4j import nodes, work_nodes
 from keepwell.storage.neo4j.embedding import active, spaces
 from keepwell.storage.neo4j.work import Row, Work, beginnings, column
 from keepwell.storage.plain.due import lag, read_spent
@@ -207,7 +207,7 @@ def find_owners(work: Work, query: FindOwners) -> tuple[Owner, ...]:
 def spent(work: Work, query: ReadSpent) -> tuple[Spent, ...]:
     """Add up model calls by owner, the dearest first."""
     rows = work.rows("calls_since", since=nodes.micros(query.since))
-    return read_spent(Tables(work.numbers, calls=tuple(nodes.call_out(row["call"]) for row in rows)), query)
+    return read_spent(Tables(work.numbers, calls=tuple(work_nodes.call_out(row["call"]) for row in rows)), query)
 
 
 def read_formation(work: Work, _: ReadFormation) -> FormationStatus:

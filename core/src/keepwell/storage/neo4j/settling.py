@@ -34,7 +34,7 @@ from keepwell.storage.facts import (
     SetPolicy,
     TakeDue,
 )
-from keepwell.storage.neo4j import nodes
+from keepwell.storage.neo4j import nodes, work_nodes
 from keepwell.storage.neo4j.gathering import Gathering
 from keepwell.storage.neo4j.keeping import Keeping
 from keepwell.storage.neo4j.work import Work
@@ -248,7 +248,7 @@ def _of_items(work: Work, change: PutDue | FinishDue, items: tuple[DueItem, ...]
 
 
 def _items(work: Work, items: tuple[DueItem, ...]) -> list[dict[str, Any]]:
-    return work.each("due_items", "rows", [nodes.due_name(item) for item in items])
+    return work.each("due_items", "rows", [work_nodes.due_name(item) for item in items])
 
 
 def take_due(work: Work, change: TakeDue) -> tuple[DueItem, ...]:

@@ -35,6 +35,9 @@ def write(
         graph = graph.placed(landed)
     else:
         _check(tables, owner, graph)
+    theirs = {one.id for one in tables.graph.entities.values() if one.owner != owner}
+    theirs |= {one.id for one in tables.graph.relations.values() if one.owner != owner}
+    graph = graph.beside(owner, graph.made & theirs)
     mentions = [one for one in graph.mentions if _is_fresh(tables, owner, one, graph.read)]
     edits = grounded([_resting(tables, owner, edit) for edit in graph.edits], mentions)
     at, lenient = tables.instant(), landed is not None

@@ -65,6 +65,9 @@ def write(walls: Walls, owner: Owner, graph: seam.GraphEdits, said: Said) -> Pla
     """
     lenient = said.landed is not None
     graph = graph if said.landed is None else graph.placed(said.landed)
+    if graph.made:
+        taken = yield walls.step("ids_of_others", owner, ids=list(graph.made))
+        graph = graph.beside(owner, {UUID(str(ident)) for (ident,) in taken})
     there = yield from _hold(walls, owner, graph)
     if not lenient:
         _check(graph, there)

@@ -104,13 +104,13 @@ def rejections(walls: Walls, query: seam.ListRejections) -> Plan[tuple[Rejection
     rows = yield walls.scoped("list_rejections", query.scope, across=query.scope.across_users)
     return tuple(
         Rejection(
-            ident, user or None, agent or None, run or None, at.astimezone(dt.UTC), _why(said, forgotten=forgotten)
+            ident, user or None, agent or None, run or None, at.astimezone(dt.UTC), why(said, forgotten=forgotten)
         )
         for ident, user, agent, run, at, forgotten, said in rows
     )
 
 
-def _why(said: str | None, *, forgotten: bool) -> str:
+def why(said: str | None, *, forgotten: bool) -> str:
     """Give the reason of a rejection: that of its change, as long as that is known."""
     if forgotten:
         return "forgotten"

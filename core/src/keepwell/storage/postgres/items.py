@@ -142,7 +142,7 @@ def find(walls: Walls, query: seam.FindItems) -> Plan[tuple[Item, ...]]:
         f"best_items{everybody}",
         query.owner,
         **given,
-        terms=terms,
+        terms=[f" {term} " for term in terms],
         vector=None if query.vector is None else FloatArray(query.vector),
         space=-1 if query.vector is None or query.space is None else query.space,
         nearness=0.0 if query.vector is None else _NEARNESS if terms else 1.0,

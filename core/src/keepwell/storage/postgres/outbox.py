@@ -63,9 +63,11 @@ def scan(walls: Walls, query: seam.ScanProjected) -> Plan[seam.Outbox]:
         states = yield from _states(walls, names)
         found = tuple(states.get(name, seam.Projected(*name)) for name in names)
         return seam.Outbox(found, None, stamp, identity)
+    # The page first, and then what each says: states are dear, and a plan that sorts would make all of them.
     rows = yield walls.step(f"scan_{query.kind}", after=query.after, limit=query.limit)
-    page = tuple(_projected(query.kind, *row) for row in rows)
-    return seam.Outbox(page, page[-1].id if page else None, stamp, identity, more=len(rows) == query.limit)
+    states = yield from _states(walls, ((query.kind, row[0]) for row in rows))
+    page = tuple(states[query.kind, row[0]] for row in rows if (query.kind, row[0]) in states)
+    return seam.Outbox(page, rows[-1][0] if rows else None, stamp, identity, more=len(rows) == query.limit)
 
 
 def tally(walls: Walls, query: seam.CountProjected) -> Plan[dict[seam.ProjectedKind, seam.Tally]]:  # noqa: ARG001 - see projection

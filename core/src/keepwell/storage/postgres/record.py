@@ -15,6 +15,7 @@ from psycopg_pool import PoolClosed, PoolTimeout
 
 from keepwell.errors import StoreUnavailable, UsageError
 from keepwell.storage import base, facts, graph, items, languages
+from keepwell.storage import copying as carried
 from keepwell.storage.postgres import (
     appending,
     due,
@@ -33,6 +34,7 @@ from keepwell.storage.postgres import (
     spaces,
     threads,
 )
+from keepwell.storage.postgres import copying as carrying
 from keepwell.storage.postgres import facts as stated
 from keepwell.storage.postgres import items as stored
 from keepwell.storage.postgres import languages as spoken
@@ -75,6 +77,10 @@ _WRITES: dict[type[base.Write[Any]], Planner] = {
     languages.NoteLanguage: spoken.note,
     languages.SwitchLanguage: spoken.switch,
     languages.PutTerms: spoken.put,
+    carried.KeepThreadCopy: carrying.keep_thread,
+    carried.KeepMessageCopies: carrying.keep_messages,
+    carried.KeepSecret: carrying.keep_secret,
+    carried.KeepRejectionCopies: carrying.keep_rejections,
     graph.ApplyGraph: graph_writing.apply,
     graph.SetProjection: outbox.set_projection,
     graph.PruneOutbox: outbox.prune,
@@ -114,6 +120,9 @@ _READS: dict[type[base.Read[Any]], Planner] = {
     facts.ReadFormation: due.status,
     languages.ReadLanguage: spoken.read,
     languages.FindOldTerms: spoken.find,
+    carried.ReadThreadCopies: carrying.read_threads,
+    carried.ReadMessageCopies: carrying.read_messages,
+    carried.ReadRejectionCopies: carrying.read_rejections,
     graph.FindUnmentioned: graph_due.find,
     graph.FindEntities: graph_reading.find,
     graph.ListEntities: graph_reading.listing,

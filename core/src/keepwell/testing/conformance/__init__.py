@@ -28,6 +28,7 @@ pytest.register_assert_rewrite(
             "facts_base",
             "threads",
             "cloning",
+            "copying",
             "messages",
             "appends",
             "idempotency",
@@ -68,6 +69,7 @@ from keepwell.testing.conformance.appends import AppendsConformance  # noqa: E40
 from keepwell.testing.conformance.base import Capability, StoreConformance  # noqa: E402
 from keepwell.testing.conformance.candidates import CandidatesConformance  # noqa: E402
 from keepwell.testing.conformance.cloning import CloningConformance  # noqa: E402
+from keepwell.testing.conformance.copying import CopyingConformance  # noqa: E402
 from keepwell.testing.conformance.due_work import DueWorkConformance  # noqa: E402
 from keepwell.testing.conformance.embedding import EmbeddingConformance  # noqa: E402
 from keepwell.testing.conformance.fact_forgetting import FactForgettingConformance  # noqa: E402
@@ -103,6 +105,7 @@ __all__ = [
     "CandidatesConformance",
     "Capability",
     "CloningConformance",
+    "CopyingConformance",
     "DueWorkConformance",
     "EmbeddingConformance",
     "FactForgettingConformance",

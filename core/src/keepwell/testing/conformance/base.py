@@ -67,6 +67,7 @@ Capability = Literal[
     "graph",
     "graph_forgetting",
     "projection",
+    "copying",
 ]
 
 ADA: Final = Owner("ada", "", "")

@@ -146,6 +146,20 @@ class GraphConformance(StoreConformance):
         with pytest.raises(EntityNotFound):
             edit(stranger, ChangeEntity(world["Max"], "Mine"))
 
+    def test_an_id_that_somebody_else_has(self, record: Record) -> None:
+        """Who makes something under an id of another owner's makes one of their own, the same each time."""
+        world = World(record)
+        key = keys_by_text(say(record, "Max is mine", owner=BOB))["Max is mine"]
+        edits = (AddEntity(world["Max"], "Mine"), Relate(world.relations["met"], world["Max"], "is", world["Max"],
+                                                         sources=(Source(key),)))  # fmt: skip
+        for _ in range(2):
+            edit(record, *edits, mentions=[Mention(world["Max"], "Mine", 7, 11, key)], owner=BOB)
+        assert names(record) == ["Max", "Priya", "Rome", "Zoe"]
+        assert names(record, BOBS) == ["Mine"]
+        assert predicates(record, BOBS) == ["is"]
+        assert entity(record, "Mine", BOBS).id != world["Max"]
+        assert entity(record, "Max").name == "Max"
+
     # --- names
 
     def test_found_by_any_name(self, record: Record) -> None:

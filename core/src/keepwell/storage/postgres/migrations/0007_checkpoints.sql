@@ -52,7 +52,8 @@ create table {schema}.checkpoint_thread (
     written_at timestamptz not null default clock_timestamp(),
     primary key (tenant, user_id, agent_id, run_id, thread)
 ) with (fillfactor = 80);
-create unique index checkpoint_lodging on {schema}.checkpoint_thread (lodging);
+-- Not unique, though it is: of two that make one row at once, one would fail on the index that "on conflict" does not name.
+create index checkpoint_lodging on {schema}.checkpoint_thread (lodging);
 alter table {schema}.checkpoint_thread enable row level security, force row level security;
 create policy tenant on {schema}.checkpoint_thread
     using (tenant = current_setting('keepwell.tenant', true));

@@ -17,6 +17,16 @@ select clock_timestamp(), (
 )
 where @gate
 
+-- name: ids_of_others
+-- Give those of these ids that entities and relations of other owners have.
+select e.id from {schema}.entity e
+where @reached(e) and e.id = any(%(ids)s::uuid[])
+    and (e.user_id, e.agent_id, e.run_id) <> (%(user_id)s, %(agent_id)s, %(run_id)s)
+union
+select r.id from {schema}.relation r
+where @reached(r) and r.id = any(%(ids)s::uuid[])
+    and (r.user_id, r.agent_id, r.run_id) <> (%(user_id)s, %(agent_id)s, %(run_id)s)
+
 -- name: standing_entities
 -- Give the exact owner's entities of these ids, whom they are taken to be, and what else is taken to be those.
 with asked as (
@@ -74,6 +84,7 @@ where @gate
 on conflict (id, tenant) do update set
     version = excluded.version, name = excluded.name, folded = excluded.folded, type = excluded.type,
     metadata = excluded.metadata, merged_into = excluded.merged_into, retired_at = excluded.retired_at
+where (e.user_id, e.agent_id, e.run_id) = (excluded.user_id, excluded.agent_id, excluded.run_id)
 
 -- name: write_names
 -- Keep names of the exact owner's entities with their grams; one that is there may become a given one.

@@ -183,26 +183,29 @@ with found as materialized (
 ), @use(scored_items)
 
 -- name: scored_items
--- How well what was found fits terms and a vector: all of it is compared, and the rows of a page are read.
+-- How well what was found fits terms (each between blanks) and a vector: all of it is compared, and only the rows of a
+-- page are read. Shares are added up by item: a join of lists whose length nobody knows is one of all pairs.
 total as materialized (
     select count(*)::float8 as items from found
 ), term as materialized (
-    select ' ' || w.term || ' ' as word, ln(1 + (t.items - d.items + 0.5) / (d.items + 0.5)) as weight
+    select ln(1 + (t.items - cardinality(d.keys) + 0.5) / (cardinality(d.keys) + 0.5)) as weight, d.keys
     from unnest(%(terms)s::text[]) as w (term) cross join total t cross join lateral (
-        select count(*)::float8 as items from found f where strpos(f.words, ' ' || w.term || ' ') > 0
+        select array(select f.key from found f where strpos(f.words, w.term) > 0) as keys offset 0
     ) d
-), vector as materialized (
-    select v.message, max(-(v.embedding operator({extensions}.<#>) (%(vector)s::real[])::{vector})) as nearness
-    from found f join {schema}.vector v on v.message = f.message
-    where @reached(v) and v.space = %(space)s group by v.message
 ), best as materialized (
-    select f.key, f.at,
-        %(nearness)s::float8 * greatest(coalesce(v.nearness, 0), 0)
-        + (1 - %(nearness)s::float8) * coalesce((
-            select sum(t.weight) from term t where strpos(f.words, t.word) > 0
-        ) / nullif((select sum(t.weight) from term t), 0), 0) as score
-    from found f left join vector v on v.message = f.message
-    order by score desc, f.at desc, f.key desc limit %(limit)s offset %(offset)s
+    select u.key, max(u.at) as at, sum(u.share) as score
+    from (
+        select f.key, f.at, %(nearness)s::float8 * greatest(coalesce(v.nearness, 0), 0) as share
+        from found f left join lateral (
+            select max(-(v.embedding operator({extensions}.<#>) (select (%(vector)s::real[])::{vector}))) as nearness
+            from {schema}.vector v
+            where @reached(v) and v.message = f.message and v.space = %(space)s and %(nearness)s::float8 > 0
+        ) v on true
+        union all
+        select k.key, null, (1 - %(nearness)s::float8) * t.weight / (select sum(t.weight) from term t)
+        from term t cross join unnest(t.keys) as k (key)
+    ) u
+    group by u.key order by score desc, at desc, u.key desc limit %(limit)s offset %(offset)s
 )
 select @item(f), b.score from best b join {schema}.fact f on f.key = b.key where @reached(f)
 order by b.score desc, b.at desc, b.key desc

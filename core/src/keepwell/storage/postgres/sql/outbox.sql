@@ -66,9 +66,9 @@ select e.id::text, @use(entity_state) from {schema}.entity e
 where @reached(e) and e.id = any(%(ids)s::text[]::uuid[]) and e.retired_at is null
 
 -- name: scan_entity
--- Give states of entities in the order of their ids.
-select e.id::text, @use(entity_state) from {schema}.entity e
-where @wall(e) and e.retired_at is null and (%(after)s::uuid is null or e.id > %(after)s)
+-- Give ids of entities in their order, after one; an id that is before all others stands for none.
+select e.id::text from {schema}.entity e
+where @wall(e) and e.retired_at is null and e.id > coalesce(%(after)s::uuid, '00000000-0000-0000-0000-000000000000')
 order by e.id limit %(limit)s
 
 -- name: tally_entity
@@ -116,10 +116,9 @@ select r.id::text, @use(relation_state) from {schema}.relation r
 where @reached(r) and r.id = any(%(ids)s::text[]::uuid[]) and r.retired_at is null
 
 -- name: scan_relation
--- Give states of relations in the order of their ids.
-select r.id::text, @use(relation_state) from {schema}.relation r
-@use(relation_ends)
-where @wall(r) and r.retired_at is null and (%(after)s::uuid is null or r.id > %(after)s)
+-- Give ids of relations in their order, after one; an id that is before all others stands for none.
+select r.id::text from {schema}.relation r
+where @wall(r) and r.retired_at is null and r.id > coalesce(%(after)s::uuid, '00000000-0000-0000-0000-000000000000')
 order by r.id limit %(limit)s
 
 -- name: tally_relation
@@ -155,10 +154,9 @@ select m.number::text, @use(mention_state) from {schema}.mention m
 where @reached(m) and m.number = any(%(ids)s::text[]::bigint[])
 
 -- name: scan_mention
--- Give states of mentions in the order of their numbers.
-select m.number::text, @use(mention_state) from {schema}.mention m
-@use(mention_entity)
-where @wall(m) and (%(after)s::bigint is null or m.number > %(after)s)
+-- Give ids of mentions in their order, after one; an id that is before all others stands for none.
+select m.number::text from {schema}.mention m
+where @wall(m) and m.number > coalesce(%(after)s::bigint, 0)
 order by m.number limit %(limit)s
 
 -- name: tally_mention
@@ -198,9 +196,9 @@ select f.id::text, @use(fact_state) from {schema}.fact f
 where @reached(f) and f.id = any(%(ids)s::text[]::uuid[]) and f.retired_at is null
 
 -- name: scan_fact
--- Give states of facts in the order of their ids.
-select f.id::text, @use(fact_state) from {schema}.fact f
-where @wall(f) and f.retired_at is null and (%(after)s::uuid is null or f.id > %(after)s)
+-- Give ids of facts in their order, after one; an id that is before all others stands for none.
+select f.id::text from {schema}.fact f
+where @wall(f) and f.retired_at is null and f.id > coalesce(%(after)s::uuid, '00000000-0000-0000-0000-000000000000')
 order by f.id limit %(limit)s
 
 -- name: tally_fact
@@ -233,10 +231,9 @@ select m.key::text, @use(message_state) from {schema}.message m
 where @reached(m) and m.key = any(%(ids)s::text[]::bigint[])
 
 -- name: scan_message
--- Give states of messages that something rests on in the order of their numbers.
-select m.key::text, @use(message_state) from {schema}.message m
-@use(message_spoken)
-where @wall(m) and (%(after)s::bigint is null or m.key > %(after)s)
+-- Give ids of messages in their order, after one; an id that is before all others stands for none.
+select m.key::text from {schema}.message m
+where @wall(m) and m.key > coalesce(%(after)s::bigint, 0)
 order by m.key limit %(limit)s
 
 -- name: tally_message
