@@ -13,15 +13,20 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar
 from uuid import UUID
 
-from keepwell.errors import KeepwellError, MissingExtra, StoreClosed, ThreadNotFound, UsageError
-from keepwell.formation.options import FormationSettings
-from keepwell.memory.copying import Copied, copy
-from keepwell.memory.copying import Progress as CopyProgress
-from keepwell.memory.engine import Engine, Habits, Models
+from keepwell.errors import KeepwellError, StoreClosed, ThreadNotFound, UsageError
+from keepwell.memory.engine import Engine, Models
 from keepwell.memory.forming import tools_of
 from keepwell.memory.holding import Holding
 from keepwell.memory.opened import Opened, Registry
-from keepwell.memory.places import Place, ProjectionPlace, check_dsn, is_projection
+from keepwell.memory.opening import (
+    embedder_for,
+    habits_of,
+    language_model_for,
+    reranker_for,
+    settings_now,
+    worker_of,
+)
+from keepwell.memory.places import Place, check_dsn
 from keepwell.memory.projection import GraphTools, projector_of
 from keepwell.memory.scoped import ScopedMemory
 from keepwell.memory.status import Status
@@ -30,11 +35,9 @@ from keepwell.memory.twins import twin
 from keepwell.models import Scope
 from keepwell.models.message import now
 from keepwell.models.scope import MAX_TENANT_BYTES, check_id
-from keepwell.providers.embedding import Embedder, embedder_of
-from keepwell.providers.language import LanguageModel
 from keepwell.recall.analysis import check_language
 from keepwell.recall.tokens import Counter, estimate
-from keepwell.storage.base import Forming, ReadStatus, Store
+from keepwell.storage.base import ReadStatus, Store
 from keepwell.storage.facts import ListParked, ReadFormation, ReadSpent, RetryParked
 from keepwell.storage.graph import ReadGraph
 from keepwell.work import Drained, FormedThread, Progress, Worker, drain, form_thread, reanalyse, reembed
@@ -42,10 +45,10 @@ from keepwell.work import Drained, FormedThread, Progress, Worker, drain, form_t
 if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool
 
+    from keepwell.memory.copying import Copied
+    from keepwell.memory.copying import Progress as CopyProgress
     from keepwell.memory.items import Items
     from keepwell.memory.whose import OwnerOf
-    from keepwell.providers.reranking import Reranker
-    from keepwell.settings import Settings
     from keepwell.storage.postgres.guests import Checkpoints, Window
 
 P = ParamSpec("P")
@@ -117,7 +120,7 @@ class Memory:
             LanguageMismatch: the store's words are kept by the rules of another language.
             UsageError: the arguments contradict each other.
         """
-        settings = _settings()
+        settings = settings_now()
         if sum(given is not None for given in (dsn, path, pool)) > 1:
             raise UsageError("give one of dsn, path and pool")
         check_dsn(dsn)
@@ -134,8 +137,10 @@ class Memory:
             raise UsageError(f"pool_size is {place.pool_size}; give 1 or more")
         opened = _open_stores.take(place.key(), lambda: place.open(settings))
         try:
-            model = _language_model(settings.language_model if language_model is None else language_model)
-            models = Models(_embedder(embedder), token_counter, settings.embed_seconds, model, _reranker(reranker))
+            model = language_model_for(settings.language_model if language_model is None else language_model)
+            models = Models(
+                embedder_for(embedder), token_counter, settings.embed_seconds, model, reranker_for(reranker)
+            )
             chosen = check_id(settings.tenant if tenant is None else tenant, "tenant", MAX_TENANT_BYTES)
             habits = habits_of(settings, language, place.graph(graph))
             engine = Engine(opened, chosen, models, settings.snapshot_megabytes * _MEGABYTE, habits)
@@ -144,7 +149,7 @@ class Memory:
             _open_stores.release(opened)
             raise
         memory = cls(opened, engine, name)
-        if (worker or settings.worker or _worker_of(place, model)) == "thread":
+        if (worker or settings.worker or worker_of(place, model)) == "thread":
             memory._start_worker()
         return memory
 
@@ -173,9 +178,9 @@ class Memory:
         Give ``graph="none"`` for one that keeps no graph.
         """
         opened = _open_stores.take(("over", id(store)), lambda: Opened(store, ("over", id(store))))
-        settings = _settings()
-        model = _language_model(language_model)
-        models = Models(_embedder(embedder), token_counter, settings.embed_seconds, model, _reranker(reranker))
+        settings = settings_now()
+        model = language_model_for(language_model)
+        models = Models(embedder_for(embedder), token_counter, settings.embed_seconds, model, reranker_for(reranker))
         return cls(opened, Engine(opened, tenant, models, snapshot_bytes, habits_of(settings, language, graph)), name)
 
     def __repr__(self) -> str:
@@ -366,7 +371,7 @@ class Memory:
         The new space is built beside the old one, which serves until the switch. Gives the number of messages.
         """
         engine = self._engine
-        chosen = engine.models.embedder if embedder is None else _embedder(embedder)
+        chosen = engine.models.embedder if embedder is None else embedder_for(embedder)
         if chosen is None:
             raise UsageError("there is no embedder to make vectors with; give one")
         count = reembed(engine.record, chosen, progress)
@@ -414,6 +419,8 @@ class Memory:
         """
         if self == target:
             raise UsageError("source and target are the same tenant of the same store")
+        from keepwell.memory.copying import copy  # noqa: PLC0415 - most processes never copy
+
         return copy(self._engine.record, target._engine.record, progress=progress)
 
     def close(self) -> None:
@@ -450,7 +457,7 @@ class Memory:
 
 def default_memory() -> Memory:
     """Give the memory of the settings, opened once in this process."""
-    return open_named("default", _settings().tenant)
+    return open_named("default", settings_now().tenant)
 
 
 def open_named(name: str, tenant: str) -> Memory:
@@ -465,7 +472,7 @@ def open_named(name: str, tenant: str) -> Memory:
 
 
 def _open_configured(name: str, tenant: str) -> Memory:
-    settings = _settings()
+    settings = settings_now()
     if name == "default":
         return Memory.open(tenant=tenant)
     dsn = settings.stores.get(name) or settings.stores.get(name.lower())
@@ -475,85 +482,3 @@ def _open_configured(name: str, tenant: str) -> Memory:
             f"or set KEEPWELL_STORES__{name.upper()} to its DSN"
         )
     return Memory.open(dsn, name=name, tenant=tenant)
-
-
-def _worker_of(place: Place, language: LanguageModel | None) -> Literal["thread", "none"]:
-    """Give who does what is due where nobody said: the store of one process does it itself."""
-    embedded = place.dsn is None and place.pool is None
-    return "thread" if embedded and language is not None else "none"
-
-
-def habits_of(settings: Settings, language: str | None = None, graph: str | None = None) -> Habits:
-    """Give how a memory goes about facts, by the settings."""
-    pause = settings.form_pause_seconds if settings.form else None
-    return Habits(
-        Forming(pause, settings.form_every),
-        FormationSettings(
-            instructions=settings.instructions,
-            never=settings.never,
-            tokens_per_day=settings.tokens_per_day,
-            calls_per_day=settings.calls_per_day,
-            distil_hour=settings.distil_hour,
-            retention_days=settings.retention_days,
-            graph=_keeps_graph(settings.graph if graph is None else graph),
-            merge_threshold=settings.merge_threshold,
-        ),
-        None if settings.secret is None else settings.secret.get_secret_value().encode(),
-        settings.context_items,
-        settings.context_characters,
-        settings.ranking,
-        settings.language if language is None else language or None,
-        _projection(settings, settings.graph if graph is None else graph),
-    )
-
-
-def _keeps_graph(graph: str) -> bool:
-    """Tell whether the layer of the graph is on."""
-    if graph not in {"record", "none"} and not is_projection(graph):
-        raise UsageError(f"graph= is not known; give 'record', 'none' or the address of a Neo4j: {_shown(graph)!r}")
-    return graph != "none"
-
-
-def _shown(graph: str) -> str:
-    """Give what was said without what may be a password."""
-    return f"{graph.partition('://')[0]}://..." if "://" in graph else graph
-
-
-def _projection(settings: Settings, graph: str) -> ProjectionPlace | None:
-    """Give where the graph is projected to."""
-    if not is_projection(graph):
-        return None
-    password = None if settings.neo4j_password is None else settings.neo4j_password.get_secret_value()
-    return ProjectionPlace(graph, settings.neo4j_user, password, settings.graph_source, settings.graph_seconds)
-
-
-def _settings() -> Settings:
-    from keepwell.settings import read_settings  # noqa: PLC0415 - not at the import of keepwell, which is to be quick
-
-    return read_settings()
-
-
-def _embedder(given: Any) -> Embedder | None:  # noqa: ANN401 - as in Memory.open
-    from keepwell.providers.bundled import BundledEmbedder, is_installed  # noqa: PLC0415 - numpy, as above
-
-    if given is None or isinstance(given, str):
-        if given not in (None, "auto", "bundled"):
-            raise UsageError(f"embedder={given!r} is not known; give an embedding object, 'bundled', 'auto' or None")
-        if given == "bundled" and not is_installed():
-            raise MissingExtra("local", "wordllama")
-        return BundledEmbedder() if given is not None and is_installed() else None
-    return embedder_of(given)
-
-
-def _language_model(given: Any) -> LanguageModel | None:  # noqa: ANN401 - as in Memory.open
-    if given is None:
-        return None
-    from keepwell.providers.language_models import language_model_of  # noqa: PLC0415 - when it is needed
-
-    return language_model_of(given)
-
-
-def _reranker(given: Any) -> Reranker | None:  # noqa: ANN401 - as in Memory.open
-    from keepwell.providers.reranking import reranker_of  # noqa: PLC0415 - when it is needed
-
-    return None if given is None else reranker_of(given)

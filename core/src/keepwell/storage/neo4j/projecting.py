@@ -17,7 +17,9 @@ from keepwell.storage.graph import PROJECTED_KINDS, Outbox, Projected, Projected
 from keepwell.storage.neo4j.blocks import block
 from keepwell.storage.neo4j.driver import Bolt, Row, Transaction, rows
 from keepwell.storage.neo4j.migrations import migrate
-from keepwell.storage.neo4j.saying import EDGES, LABELS, Label, Place, Said, checksum, read_back, say
+from keepwell.storage.neo4j.saying import EDGES, LABELS, Label, Place, Said, checksum, read_back, say, times
+
+_KINDS: Mapping[str, ProjectedKind] = {name: kind for kind, name in (*LABELS.items(), *EDGES.items())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ class Neo4jProjection:
             found = rows(tx, block("go_on_building"), tenant=self.tenant, **self._builder(state), after=after)
             if not found:
                 raise LeaseLost("somebody else builds the projection anew now")
-            self._put(tx, batch.rows, state.building or 0, batch.stamp)
+            self._put(tx, batch.rows, state.building or 0, batch.stamp, fresh=not replayed)
             return _standing(found[0]["p"])
 
         return self.bolt.write(work)
@@ -210,15 +212,20 @@ class Neo4jProjection:
             raise LeaseLost("somebody else has moved the projection on")
         return found[0]
 
-    def _put(self, tx: Transaction, things: Sequence[Projected], generation: int, stamp: int) -> None:
+    def _put(
+        self, tx: Transaction, things: Sequence[Projected], generation: int, stamp: int, *, fresh: bool = False
+    ) -> None:
+        """Write things in their present state; in a ``fresh`` generation none of them has an older one."""
         place = Place(self.tenant, generation, stamp)
         where = {**self._where(generation), "stamp": stamp}
         said, left = say(things, place), _Ends()
-        for type_, ids in _edge_ids(things).items():
+        for type_, ids in () if fresh else _edge_ids(things).items():
             left.add(rows(tx, block("drop_edges", TYPE=type_), ids=ids, **where))
         _put_nodes(tx, said, where, left)
         for (type_, start, end), edges in said.edges.items():
-            tx.run(block("put_edges", TYPE=type_, FROM=start, TO=end), rows=edges, **where).consume()
+            instants = times(_KINDS[type_], "r", "row.edge")
+            statement = block("put_edges", TYPE=type_, FROM=start, TO=end, TIMES=instants)
+            tx.run(statement, rows=edges, **where).consume()
         for kind, label in LABELS.items():
             if said.gone.get(kind):
                 left.add(rows(tx, block("drop_nodes", LABEL=label), ids=said.gone[kind], **where))
@@ -250,7 +257,8 @@ class _Ends:
 
 def _put_nodes(tx: Transaction, said: Said, where: Mapping[str, Any], left: _Ends) -> None:
     for label, nodes in said.nodes.items():
-        tx.run(block("put_nodes", LABEL=label), rows=nodes, **where).consume()
+        instants = times(_KINDS[label], "n", "row")
+        tx.run(block("put_nodes", LABEL=label, TIMES=instants), rows=nodes, **where).consume()
     if said.threads:
         tx.run(block("put_threads"), rows=said.threads, **where).consume()
     if said.nodes.get("Fact"):

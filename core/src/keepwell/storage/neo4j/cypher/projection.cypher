@@ -69,7 +69,7 @@ SET p.building_until = 0
 UNWIND $rows AS row
 MERGE (n:@LABEL {tenant: $tenant, generation: $generation, id: row.id})
 WITH n, row WHERE coalesce(n.stamp, -1) < $stamp
-SET n = row
+SET n = row@TIMES
 
 // name: put_threads
 // The threads of messages, and that these lie in them.
@@ -115,7 +115,7 @@ WITH row, there WHERE there IS NULL
 MERGE (a:@FROM {tenant: $tenant, generation: $generation, id: row.from})
 MERGE (b:@TO {tenant: $tenant, generation: $generation, id: row.to})
 CREATE (a)-[r:@TYPE]->(b)
-SET r = row.edge
+SET r = row.edge@TIMES
 
 // name: drop_nodes
 // Take away nodes of one label with what is theirs; one that others point at stays, without a word.
