@@ -61,8 +61,8 @@ class ProjectedGraph:
         """
         if query.as_of is not None:
             return self.record.read(query)
-        asked = self._asked(query)
-        return self.bolt.read(lambda tx: self._support(tx, query, asked), seconds=self._seconds)
+        asked, names = self._asked(query)
+        return self.bolt.read(lambda tx: self._support(tx, query, asked, names), seconds=self._seconds)
 
     def neighbours(self, query: ReadNeighbours) -> Neighbourhood:
         """Give what lies around entities, as :class:`~keepwell.storage.graph.ReadNeighbours` says.
@@ -77,22 +77,25 @@ class ProjectedGraph:
         hops, met = self.bolt.read(lambda tx: self._around(tx, query, start), seconds=self._seconds)
         return self._neighbourhood(query.scope, hops, met)
 
-    def _asked(self, query: SupportOf) -> dict[str, str]:
-        """Give the entities that a question names, each with the name it was found by."""
+    def _asked(self, query: SupportOf) -> tuple[dict[str, str], dict[str, str]]:
+        """Give the entities that a question names, each with the name it was found by, and with its own name."""
         asked: dict[str, str] = {}
+        names: dict[str, str] = {}
         if query.entities:
             found = self.record.read(ReadEntities(query.scope, query.entities))
             asked |= {str(one.id): "" for one in found.values() if one.is_itself}
+            names |= {str(one.id): one.name for one in found.values()}
         if query.names:
             for one in self.record.read(FindEntities(query.scope, query.names, limit=FAN)):
                 if one.entity.is_itself:
                     asked[str(one.entity.id)] = max(asked.get(str(one.entity.id), ""), one.name)
-        return asked
+                    names[str(one.entity.id)] = one.entity.name
+        return asked, names
 
-    def _support(self, tx: Transaction, query: SupportOf, asked: Mapping[str, str]) -> Support:
-        walk = _Walk(dict(asked), dict.fromkeys(asked, 0))
-        for row in self._rows(tx, "entities", query.scope, ids=list(asked)):
-            walk.names[row["id"]] = row["name"]
+    def _support(
+        self, tx: Transaction, query: SupportOf, asked: Mapping[str, str], names: Mapping[str, str]
+    ) -> Support:
+        walk = _Walk(dict(asked), dict.fromkeys(asked, 0), dict(names))
         if query.hops > 0:
             self._step(tx, query, walk, 1, FAN)
         if query.hops > 1:

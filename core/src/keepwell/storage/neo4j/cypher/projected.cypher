@@ -13,13 +13,6 @@ RETURN r.id AS id, r.predicate AS predicate, b.id AS far, b.name AS name, r.grou
     startNode(r).id AS subject, endNode(r).id AS object,
     r.recorded_at.epochSeconds * 1000000 + r.recorded_at.microsecond AS recorded
 
-// name: entities
-// Those of these entities that are there.
-MATCH (p:KeepwellProjection {tenant: $tenant})
-UNWIND $ids AS id
-MATCH (a:Entity {tenant: $tenant, generation: p.generation, id: id}) WHERE @scope(a) AND a.mark IS NOT NULL
-RETURN a.id AS id, a.name AS name, a.merged_into AS merged_into
-
 // name: texts
 // The texts that name entities, the newest of each: messages, and facts that are held.
 MATCH (p:KeepwellProjection {tenant: $tenant})
