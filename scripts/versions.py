@@ -20,7 +20,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from scripts.bootstrap import MEMBERS, OLDEST, ROOT, same_index_as_pip
-from scripts.check_skips import IN_ORDER
+from scripts.check_skips import unexplained
 from scripts.lock import OWN
 
 LOCKS = ROOT / "requirements/versions"
@@ -135,12 +135,7 @@ def test(versions: Versions, more: list[str]) -> bool:
 def all_explained(report: Path) -> bool:
     """Tell whether every skip says what this set of versions lacks, a whole module's too; print those that do not."""
     cases = list(ET.parse(report).getroot().iter("testcase"))  # noqa: S314 - our own test run wrote it
-    skips = [
-        (case.get("name"), skip.get("message", "") + (skip.text or ""))
-        for case in cases
-        for skip in case.iter("skipped")
-    ]
-    wrong = [f"{name} ({reason})" for name, reason in skips if IN_ORDER not in reason]
+    wrong = [line for case in cases for line in unexplained(case)]
     for line in wrong:
         print(f"skipped, but could run here: {line}", file=sys.stderr)
     return bool(cases) and not wrong

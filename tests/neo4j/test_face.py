@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from tests.neo4j.conftest import drained
 from tests.neo4j.village import Village
 
 from keepwell import Memory, Message
@@ -33,13 +34,14 @@ def test_drain_brings_the_graph_over(projected: Memory) -> None:
     ada.thread("t").append(Message.user("My sister Priya plays the cello with Anton."))
     done = projected.drain()
     assert done.skipped == ()
+    drained(projected)
     status = projected.graph.status()
     assert (status.state, status.waiting) == ("current", 0)
     assert status.counts["entity"].count > 0
     assert projected.graph.verify().clean
     ada.graph.link("Priya", "sister of", "Ada")
     assert projected.graph.status().state == "behind"
-    assert projected.drain().projected > 0
+    assert drained(projected) > 0
     assert projected.graph.verify().clean
 
 

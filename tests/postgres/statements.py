@@ -166,6 +166,7 @@ def _copy_parameters(now: dt.datetime) -> dict[str, dict[str, Any]]:
     times = {"updated_at": now, "due_at": now, "policy": "{}", "retention": None}
     views = {"users": ["ada"], "agents": [""], "runs": [""], "across_users": [False]}
     return {
+        "copy_threads": {"key": UUID(int=0)},
         "keep_thread": {**thread, **times},
         "keep_messages": {"batch": batch},
         "keep_rejections": {**views, "hashes": [b"carried"], "ats": [now], "reasons": ['""']},

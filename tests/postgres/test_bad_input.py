@@ -72,7 +72,7 @@ def texts(chat: ScopedThread) -> list[str]:
         ("  ", "dsn is empty"),
         (7, "dsn= takes text"),
         (b"postgresql://host", "dsn= takes text"),
-        ("neo4j://host", "Neo4j"),
+        (f"neo4j://ada:{SECRET}@", "names no host"),
     ],
 )
 def test_a_wrong_dsn(dsn: Any, words: str) -> None:

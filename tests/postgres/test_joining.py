@@ -189,8 +189,8 @@ def test_nothing_is_assumed_of_a_connection(
 
 
 def _settings(connection: Connection[Any]) -> list[Any]:
-    # Those of pgvector are there as soon as its library is loaded, which touching a vector does.
-    asked = "select name::text, setting::text from pg_settings where name !~ '^(hnsw|ivfflat)[.]' order by 1"
+    # Those of pgvector and PL/pgSQL are there as soon as a library is loaded, which a vector or a trigger does.
+    asked = "select name::text, setting::text from pg_settings where name !~ '^(hnsw|ivfflat|plpgsql)[.]' order by 1"
     found = psycopg.Cursor(connection).execute(asked).fetchall()
     connection.rollback() if connection.info.transaction_status == TransactionStatus.INTRANS else None
     return [tuple(row.values()) if isinstance(row, dict) else tuple(row) for row in found]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -13,6 +14,8 @@ import pytest
 from keepwell import Memory
 
 TURN = [("user", "question"), ("assistant", ""), ("tool", "found c1"), ("tool", "found c2"), ("assistant", "done")]
+ROOT = Path(__file__).parents[3]
+SURROUNDINGS = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
 PROGRAM = """
 import itertools, json, os, signal, sys
 from contextlib import contextmanager
@@ -135,7 +138,7 @@ def test_a_turn_that_was_killed_is_gone_on_with(dsn: str, tmp_path: Path, durabi
     program.write_text(textwrap.dedent(PROGRAM))
     for side in ("after", "before") if proof else ("after",):
         command = [sys.executable, "-W", "ignore", str(program), dsn, durability, side, "1" if proof else "3"]
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False, env=SURROUNDINGS)
         assert ran.returncode == 0, ran.stderr
         ends, said = json.loads(ran.stdout)
         assert len(ends) > (20 if proof else 6)
