@@ -19,7 +19,7 @@ ADA = ("--user", "ada")
 @pytest.fixture(autouse=True)
 def no_other_embedder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let commands and fixtures make their vectors with one model: the deterministic one."""
-    monkeypatch.setattr("keepwell.memory.front._embedder", lambda given: HashEmbedder() if given else None)
+    monkeypatch.setattr("keepwell.memory.front.embedder_for", lambda given: HashEmbedder() if given else None)
 
 
 def test_a_fact_is_remembered_shown_and_superseded(answer: Callable[..., Any], keepwell: Callable[..., Result]) -> None:
@@ -157,7 +157,9 @@ def test_status_tells_of_facts_and_of_what_is_due(
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the commands have a language model that works by rules, whatever they are told to take."""
-    monkeypatch.setattr("keepwell.memory.front._language_model", lambda given: ScriptedExtractor() if given else None)
+    monkeypatch.setattr(
+        "keepwell.memory.front.language_model_for", lambda given: ScriptedExtractor() if given else None
+    )
 
 
 def test_a_worker_forms_what_is_due_and_ends(

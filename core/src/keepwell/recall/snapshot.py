@@ -121,7 +121,7 @@ class Snapshot:
         if not known.all():
             place, found = place[known], found[known]
         if self._chunked:
-            best[place] = -1
+            best[place] = -np.inf  # a query from which a mean was taken is longer than 1
             np.maximum.at(best, place, found)
         else:
             best[place] = found
@@ -178,7 +178,7 @@ class Snapshot:
         return self.matrix.nbytes + self.size * BYTES_PER_MESSAGE + self._length * BYTES_PER_TERM
 
     def links(self) -> tuple[Ints, Ints]:
-        """Give each row's neighbours in its thread (size,), before and after; -1 where there is none."""
+        """Give each message's neighbours in its thread (size,), before and after; -1 where there is none."""
         if self._dirty:
             self._link_all()
         return self._before[: self.size], self._after[: self.size]
@@ -395,7 +395,7 @@ class Snapshot:
             self._dirty = True
         if self._dirty:
             return
-        for row in range(start, stop):
+        for row in (start + np.flatnonzero(self.keys[start:stop] > 0)).tolist():
             thread = (int(self.threads[row, 0]), int(self.threads[row, 1]))
             end = self._ends.get(thread, -1)
             if end >= 0 and self.seqs[end] > self.seqs[row]:
@@ -408,7 +408,7 @@ class Snapshot:
             self._ends[thread] = row
 
     def _link_all(self) -> None:
-        rows = np.flatnonzero(self.alive[: self.size])
+        rows = np.flatnonzero(self.alive[: self.size] & (self.keys[: self.size] > 0))
         threads = self.threads[rows]
         order = rows[np.lexsort((self.seqs[rows], threads[:, 1], threads[:, 0]))]
         same = (self.threads[order[1:]] == self.threads[order[:-1]]).all(axis=1)

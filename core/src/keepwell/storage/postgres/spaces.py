@@ -38,8 +38,16 @@ def open_space(walls: Walls, change: base.OpenSpace) -> Plan[base.Space]:
 
 
 def put(walls: Walls, change: base.PutVectors) -> Plan[bool]:
-    """Keep vectors, and move the marks of their threads."""
+    """Keep vectors, and move the marks of their threads.
+
+    Owners and threads are held first: what moves or removes them meanwhile would leave these vectors behind, with
+    whom they no longer belong to.
+    """
     rows, done = change.rows, change.done
+    if facts := [-row.message for row in rows if row.message < 0]:
+        yield walls.step("hold_owners_with", keys=facts)
+    if messages := [row.message for row in rows if row.message > 0]:
+        yield walls.step("hold_threads_with", keys=messages)
     active = yield walls.step(
         "put_vectors",
         space=change.space,
