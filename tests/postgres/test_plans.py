@@ -27,7 +27,7 @@ DIMENSION = 8
 ADA, BOB = Owner("ada", "", ""), Owner("bob", "", "")
 SCOPE = Scope("ada")
 HOT = ("read_newest", "read_oldest", "load_since", "load_whole", "fetch", "weigh", "term_frequencies", "candidates",
-       "find_thread", "known_ids", "list_by_updated_descending")  # fmt: skip
+       "candidates_all", "find_thread", "known_ids", "list_by_updated_descending")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -126,6 +126,17 @@ from (
     where @within(v) and v.space = %(space)s
 ) v
 
+-- name: candidates_all
+-- Give all messages of a scope, its facts that stand and are not re-opened, and their vectors, as columns.
+select m.*, f.*, v.*
+from (
+    select @columns(m) from {schema}.message m where @scope(m)
+) m cross join (
+    select @facts(f) from {schema}.fact f where @scope(f) and f.retired_at is null and not f.reopened
+) f cross join (
+    select @vectors(v) from {schema}.vector v where @scope(v) and v.space = %(space)s
+) v
+
 -- name: match_metadata
 -- Give the keys of a scope's messages and facts whose metadata contains a document.
 select array_send(array_agg(k.key)) from (
