@@ -120,7 +120,7 @@ def _cosines(snapshot: Snapshot, question: Question, known: Statistics, among: F
     What a question has in common with everything that was said tells nothing apart.
     """
     query = question.vector
-    if query is None or not snapshot.vectors or snapshot.matrix.shape[1] != len(query):
+    if query is None or not snapshot.vectors.serves(query):
         return np.zeros(snapshot.size, np.float32)
     centre, count = _centre(snapshot, known, among)
     norm = float(np.linalg.norm(centre))
@@ -140,10 +140,10 @@ def _centre(snapshot: Snapshot, known: Statistics, among: Flags | None) -> tuple
     The mean of some candidates of a large scope would be that of the answers, and is not used.
     """
     if (snapshot.size - snapshot.dead if among is None else int(among.sum())) < FEW:
-        return snapshot.centre(among)
+        return snapshot.vectors.centre(among)
     if known.centre is not None:
         return known.centre
-    centre, count = snapshot.centre()
+    centre, count = snapshot.vectors.centre()
     return centre, count if known.messages <= snapshot.size - snapshot.dead else 0
 
 

@@ -25,6 +25,7 @@ from keepwell.recall.arrays import (
 from keepwell.recall.cells import Signals, cells_of, read_signals
 from keepwell.recall.postings import Postings
 from keepwell.recall.signals import WIDTH, named_times
+from keepwell.recall.vectors import RowVectors
 from keepwell.recall.words import Vocabulary
 
 BYTES_PER_MESSAGE = 400
@@ -55,11 +56,8 @@ class Snapshot:
     Not safe for two threads at once: its owner holds a lock.
     """
 
-    _sum: NDArray[np.float64] | None
     _spoken: Ints | None
     _order: Ints | None
-    _summed: int
-    _living: int
     _spoken_of: tuple[int, int]
     _said: Said
     _humans: NDArray[np.float32]
@@ -77,9 +75,7 @@ class Snapshot:
         self.named: dict[int, list[str]] = {}
         self.words = Postings()
         self.vocabulary = Vocabulary(self.words.numbers)
-        self.matrix: Floats = np.empty((0, 0), np.float32)
-        self.vectors = 0
-        self._place: Ints = np.empty(0, np.int64)
+        self.vectors = RowVectors()
         self.dead = 0
         self._length = 0
         self._apply(delta)
@@ -104,46 +100,11 @@ class Snapshot:
 
     def compares(self, query: Floats | None) -> bool:
         """Tell whether any living message has a vector that a question's can be compared with."""
-        if query is None or not self.vectors or self.matrix.shape[1] != len(query):
-            return False
-        return bool((self._place[: self.vectors] >= 0).any())
+        return self.vectors.compares(query)
 
     def similarities(self, query: Floats) -> NDArray[np.float32]:
         """Give each row's best cosine with the query (size,); 0 where it has no vector."""
-        if not self.vectors or self.matrix.shape[1] != len(query):
-            return np.zeros(self.size, np.float32)
-        found = self.matrix[: self.vectors] @ query
-        if self._aligned and self.vectors == self.size:
-            return found
-        best = np.zeros(self.size, np.float32)
-        place = self._place[: self.vectors]
-        known = place >= 0
-        if not known.all():
-            place, found = place[known], found[known]
-        if self._chunked:
-            best[place] = -np.inf  # a query from which a mean was taken is longer than 1
-            np.maximum.at(best, place, found)
-        else:
-            best[place] = found
-        return best
-
-    def centre(self, among: Flags | None = None) -> tuple[Floats, int]:
-        """Give the mean of the vectors (dimension,) and how many there are: of all rows, or of some."""
-        place = self._place[: self.vectors]
-        if among is not None:
-            kept = place >= 0
-            kept[kept] = among[place[kept]]
-            count = int(kept.sum())
-            total = self.matrix[: self.vectors][kept].sum(axis=0, dtype=np.float64)
-            return (total / max(1, count)).astype(np.float32), count
-        if self._sum is None:
-            self._sum, self._summed, self._living = np.zeros(self.matrix.shape[1]), 0, 0
-        if self._summed < self.vectors:
-            new = slice(self._summed, self.vectors)
-            kept = place[new] >= 0
-            self._sum = self._sum + kept.astype(np.float32) @ self.matrix[new]
-            self._summed, self._living = self.vectors, self._living + int(kept.sum())
-        return (self._sum / max(1, self._living)).astype(np.float32), self._living
+        return self.vectors.similarities(query, self.size)
 
     def postings(self, term: str) -> tuple[Ints, NDArray[np.float32]]:
         """Give the rows of the living that have a term, and how often each has it."""
@@ -175,7 +136,7 @@ class Snapshot:
     @property
     def nbytes(self) -> int:
         """About how much memory it takes."""
-        return self.matrix.nbytes + self.size * BYTES_PER_MESSAGE + self._length * BYTES_PER_TERM
+        return self.vectors.nbytes + self.size * BYTES_PER_MESSAGE + self._length * BYTES_PER_TERM
 
     def links(self) -> tuple[Ints, Ints]:
         """Give each message's neighbours in its thread (size,), before and after; -1 where there is none."""
@@ -266,29 +227,25 @@ class Snapshot:
         self._sorted = 0
         self._spoken = None
         self._spoken_of = (0, 0)
-        self._sum = None
-        self._summed = self._living = 0
         self._dirty = False
-        self._chunked = False
-        self._aligned = False
 
     def _apply(self, delta: Delta) -> None:
         for key in delta.removed.tolist():
             self._bury(key)
         self._add_messages(delta.messages)
-        self._add_vectors(delta.vectors)
+        if len(delta.vectors.keys):
+            self.vectors.add(delta.vectors.matrix, self._rows_of(delta.vectors.keys))
 
     def _bury(self, key: int) -> None:
         row = self._index.pop(key, None)
         if row is not None:
             self.alive[row] = False
             self._length -= int(self.lengths[row])
-            self._place[: self.vectors][self._place[: self.vectors] == row] = -1
+            self.vectors.bury(row)
             self.words.drop(row)
             self.named.pop(row, None)
             self.dead += 1
             self._dirty = True
-            self._aligned, self._sum = False, None
 
     def _add_messages(self, new: MessageColumns) -> None:
         count = len(new.keys)
@@ -351,44 +308,11 @@ class Snapshot:
         self._before[self.size :] = -1
         self._after[self.size :] = -1
 
-    def _add_vectors(self, new: VectorColumns) -> None:
-        count = len(new.keys)
-        if not count:
-            return
-        if self.matrix.shape[1] != new.matrix.shape[1]:
-            self.matrix, self._place, self.vectors = np.empty((0, new.matrix.shape[1]), np.float32), new.keys[:0], 0
-            self._sum = None
-        start, stop = self.vectors, self.vectors + count
-        places = self._places_of(new.keys)
-        aligned = bool((places == np.arange(start, stop)).all())
-        fresh = places if aligned else np.unique(places)
-        self._chunked = self._chunked or len(fresh) < count
-        if start and (again := np.isin(self._place[:start], fresh[fresh >= 0])).any():
-            self._place[:start][again] = -1
-            self._sum = None
-        if start == 0:
-            self.matrix, self._place = new.matrix, places
-        else:
-            self._grow_vectors(stop)
-            self.matrix[start:stop], self._place[start:stop] = new.matrix, places
-        self.vectors = stop
-        self._aligned = (self._aligned or start == 0) and aligned
-
-    def _places_of(self, keys: Ints) -> Ints:
+    def _rows_of(self, keys: Ints) -> Ints:
         """Give the rows of these keys, -1 for unknown ones."""
         if len(keys) == self.size and not self.dead and (keys == self.keys[: self.size]).all():
             return np.arange(self.size)
         return np.fromiter((self._index.get(key, -1) for key in keys.tolist()), np.int64, len(keys))
-
-    def _grow_vectors(self, size: int) -> None:
-        if size <= len(self.matrix):
-            return
-        room = int(size * _GROWTH) + 16
-        matrix = np.empty((room, self.matrix.shape[1]), np.float32)
-        matrix[: self.vectors] = self.matrix[: self.vectors]
-        place = np.full(room, -1, np.int64)
-        place[: self.vectors] = self._place[: self.vectors]
-        self.matrix, self._place = matrix, place
 
     def _link_new(self, start: int, stop: int) -> None:
         if start == 0 or stop - start > 200:  # noqa: PLR2004 - from about here one sort is quicker
@@ -423,8 +347,7 @@ class Snapshot:
     def _compact(self) -> Delta:
         """Give what lives as a full delta."""
         rows = np.flatnonzero(self.alive[: self.size])
-        place = self._place[: self.vectors]
-        kept = place >= 0
+        matrix, places = self.vectors.living()
         names = list(self.actor_codes)
         messages = MessageColumns(
             self.keys[rows],
@@ -437,5 +360,5 @@ class Snapshot:
             tuple(names[code] for code in self.actors[rows].tolist()),
             tuple(self._signals[row] for row in rows.tolist()),
         )
-        vectors = VectorColumns(self.keys[place[kept]], self.matrix[: self.vectors][kept])
+        vectors = VectorColumns(self.keys[places], matrix)
         return Delta(full=True, mark=self.mark, messages=messages, vectors=vectors, active=self.active)
