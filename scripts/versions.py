@@ -1,4 +1,4 @@
-"""Run the tests of a door with other versions of its framework than the lock of the workspace has.
+"""Run the tests of a door, or of Neo4j, with other versions of its framework or driver than the workspace's lock has.
 
     python -m scripts.versions                        every set
     python -m scripts.versions llama-index-0.13.6     the sets named; what follows `--` is for pytest, tests too
@@ -37,6 +37,7 @@ NOT_OURS = ("ignore::DeprecationWarning", "ignore:The 'validate_default' attribu
 """Warnings of an old framework about itself, or of a newer pydantic about it."""
 LLAMA_INDEX = ("tests/integrations/llama_index_door",)
 LANGCHAIN = ("tests/integrations/langchain",)
+NEO4J = ("tests/neo4j", "tests/conformance/test_neo4j.py")
 AGENTS = ("embedded", "agents", "checkpoints")
 SUITES = ("langchain-tests>=1.1.9", "langgraph-checkpoint-conformance==0.0.2")
 
@@ -66,6 +67,8 @@ SETS = (
     Versions("llama-index-newest", (), LLAMA_INDEX),
     Versions("langchain-lowest", ("langchain-core==1.7.0", "langchain==1.4.0", *SUITES), LANGCHAIN, AGENTS),
     Versions("langchain-newest", SUITES, LANGCHAIN, AGENTS),
+    # The extra `neo4j` of the LangChain door wants a newer driver than the core does, so the driver is named here.
+    Versions("neo4j-lowest", ("neo4j==5.28.0",), NEO4J, ("embedded", "local", "cli", "graph")),
 )
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from keepwell.errors import StoreClosed, StoreFailed, StoreUnavailable, UsageError
 from keepwell.storage.neo4j.driver import Address, Bolt, BoltOptions, address_of, open_bolt, rows
+from keepwell.storage.neo4j.migrations import migrations
+from keepwell.storage.neo4j.store import Neo4jStore
 from keepwell.testing.neo4j_server import Neo4jServer
 
 _NOWHERE = "bolt://127.0.0.1:1"
@@ -113,3 +117,22 @@ def test_what_was_closed_says_so() -> None:
     bolt.close()
     with pytest.raises(StoreClosed):
         bolt.check()
+
+
+def test_several_may_open_a_new_server_at_once(own_neo4j: Callable[..., Neo4jServer]) -> None:
+    """Programs that come to an empty server together make its constraints and indexes once, and none of them fails."""
+    uri, ready = own_neo4j().uri, threading.Barrier(6)
+
+    def open_one(_: int) -> None:
+        ready.wait(30)
+        Neo4jStore(uri).close()
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(open_one, range(6)))
+    bolt = open_bolt(uri)
+    named = {row["name"] for row in bolt.rows("SHOW INDEXES YIELD name, state WHERE state = 'ONLINE'")}
+    ran = [row["name"] for row in bolt.rows("MATCH (m:KeepwellMigration) RETURN m.name AS name ORDER BY name")]
+    bolt.close()
+    assert {"keepwell_store_message_key", "keepwell_store_vector_loose", "keepwell_store_gone_rev"} <= named
+    assert "keepwell_store_gone" not in named
+    assert ran == [one.name for one in migrations()]

@@ -1,7 +1,6 @@
-"""Candidates from a scope that is too large to be held: each vector is compared, each message looked through.
+"""Candidates from a scope that is too large to be held: the nearest vectors, and each message looked through.
 
-Neo4j's vector index answers for the whole database and can only be filtered afterwards: of a small scope among many
-it finds next to nothing. So the scope's vectors come as bytes and are compared here, exactly.
+Vectors come as bytes, all of the scope's or what its index has of it, and are compared here, exactly.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from typing import Any, Final
 import numpy as np
 
 from keepwell.models import codec
-from keepwell.recall.arrays import CandidateColumns, Statistics
+from keepwell.recall.arrays import CandidateColumns, Floats, Statistics
 from keepwell.storage.base import FindCandidates, Weigh
-from keepwell.storage.neo4j import nodes
+from keepwell.storage.neo4j import nearest, nodes
 from keepwell.storage.neo4j.loading import (
     Line,
     fact_line,
@@ -55,7 +54,7 @@ def find_candidates(work: Work, query: FindCandidates) -> CandidateColumns:
     statistics = _statistics(work, query, speaking)
     asked = [thing for thing in speaking if _is_asked(thing, query)]
     chosen = [
-        *_nearest(work, query),
+        *_nearest(work, query, statistics.messages),
         *_best_by_words(asked, query, statistics),
         *_newest(work, query),
     ]
@@ -116,14 +115,23 @@ def _best_by_words(asked: Sequence[_Thing], query: FindCandidates, statistics: S
     return [thing for _, thing in matching[: query.limit]]
 
 
-def _nearest(work: Work, query: FindCandidates) -> list[_Thing]:
-    """Give what is nearest by vector among what was asked for."""
+def _nearest(work: Work, query: FindCandidates, held: int) -> list[_Thing]:
+    """Give what is nearest by vector among what was asked for, in a scope that holds so many things."""
+    found: list[_Thing] = []
     if query.vector is None or query.space is None:
-        return []
-    columns = vector_columns(work.lines("load_vectors", query.scope, since=-1, space=query.space))
+        return found
+    for lines in nearest.widening(work, query, held):
+        found = _best_of(work, query, query.vector, lines)
+        if len(found) >= query.limit:
+            break
+    return found
+
+
+def _best_of(work: Work, query: FindCandidates, vector: Floats, lines: Sequence[Line]) -> list[_Thing]:
+    columns = vector_columns(lines)
     if not columns.keys.size:
         return []
-    order = np.argsort(-(columns.matrix @ query.vector), kind="stable")
+    order = np.argsort(-(columns.matrix @ vector), kind="stable")
     keys = list(dict.fromkeys(columns.keys[order].tolist()))
     found: list[_Thing] = []
     for start in range(0, len(keys), _AT_ONCE):

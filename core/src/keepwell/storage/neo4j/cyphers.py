@@ -35,7 +35,7 @@ _FACT = (
 _SHARED = {"place": _PLACE, "message": "{a} {{.*}}", "fact": _FACT}
 _MACRO = re.compile(r"@(wall|owner|scope|place|message|fact)\((\w+)\)")
 _BLOCK = re.compile(r"^// name: (\w+)\n((?://[^\n]*\n)+)", re.MULTILINE)
-_FILES = ("store_conversations", "store_facts", "store_loading", "store_work")
+_FILES = ("store_conversations", "store_facts", "store_loading", "store_nearest", "store_work")
 
 
 @cache
@@ -79,6 +79,12 @@ def scoped(name: str, scope: Scope) -> tuple[LiteralString, dict[str, Any]]:
         "scope_agent_id": scope.agent_id,
         "scope_run_id": scope.run_id,
     }
+
+
+def for_space(text: LiteralString, space: int) -> LiteralString:
+    """Give a statement with the label of a space in the place of ``KeepwellNear0``: no parameter can be a label."""
+    written: LiteralString = str(int(space))
+    return text.replace("KeepwellNear0", "KeepwellNear" + written)
 
 
 def of_owner(owner: Owner) -> dict[str, Any]:

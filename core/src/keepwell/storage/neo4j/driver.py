@@ -11,17 +11,23 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import neo4j
+import tenacity
+from neo4j.exceptions import Neo4jError, TransientError
 
-from keepwell.errors import StoreClosed, UsageError
+from keepwell.errors import StoreClosed, StoreFailed, UsageError
 from keepwell.storage.neo4j.errors import translated
 
 R = TypeVar("R")
 Transaction: TypeAlias = neo4j.ManagedTransaction
 Row: TypeAlias = dict[str, Any]
+_MADE_MEANWHILE: Final = frozenset(
+    f"Neo.ClientError.Schema.{kind}AlreadyExists" for kind in ("EquivalentSchemaRule", "Index", "Constraint")
+)
+_ARRANGED_IN: Final = 300.0
 SCHEMES = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
 
 
@@ -144,6 +150,24 @@ class Bolt:
         with translated(self.name), self._session() as session:
             return [record.data() for record in session.run(query, dict(parameters or {}))]
 
+    def arrange(self, cypher: str, parameters: Mapping[str, Any] | None = None) -> None:
+        """Run one statement about constraints or indexes; again where somebody else's got in its way.
+
+        Two programs that make the same constraint hold each other's lock, and the server ends one of them. The driver
+        would wait a second before each try, and the statements are many.
+        """
+        again = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_in_the_way),
+            wait=tenacity.wait_random(0.02, 0.5),
+            stop=tenacity.stop_after_delay(_ARRANGED_IN),
+            reraise=True,
+        )
+        try:
+            again(self.alone, cypher, parameters, seconds=_ARRANGED_IN)
+        except StoreFailed as error:  # "if not exists" was looked at before the other one's was there
+            if not isinstance(error.__cause__, Neo4jError) or error.__cause__.code not in _MADE_MEANWHILE:
+                raise
+
     def close(self) -> None:
         """Close its connections; a second time does nothing."""
         self._closed = True
@@ -185,6 +209,11 @@ class Bolt:
             notifications_min_severity="OFF",  # hints for whoever writes Cypher; they would repeat our statements
             telemetry_disabled=True,
         )
+
+
+def _in_the_way(error: BaseException) -> bool:
+    """Tell whether somebody else's transaction ended one of ours."""
+    return isinstance(error.__cause__, TransientError)
 
 
 def rows(tx: Transaction, cypher: str, **parameters: Any) -> list[Row]:  # noqa: ANN401 - values of Cypher

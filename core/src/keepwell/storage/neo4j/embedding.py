@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from keepwell.errors import Conflict, EmbedderMismatch
@@ -15,7 +15,6 @@ from keepwell.storage.base import (
     DueText,
     FindDue,
     FindMissing,
-    IndexVectors,
     OpenSpace,
     PostTerms,
     PutVectors,
@@ -25,8 +24,12 @@ from keepwell.storage.base import (
 )
 from keepwell.storage.facts import DueFact, FactsWithoutVectors
 from keepwell.storage.neo4j import nodes
+from keepwell.storage.neo4j.nearest import note_all_large, note_large
 from keepwell.storage.neo4j.work import Row, Work, column
 from keepwell.storage.plain.tables import now
+
+_NOTED_EVERY: Final = 256
+"""After so many messages of a thread it is looked at whether its user has become one of those who have many."""
 
 
 def spaces(work: Work) -> dict[int, Space]:
@@ -74,6 +77,7 @@ def switch_space(work: Work, change: SwitchSpace) -> None:
     work.rows("drop_other_vectors", space=change.space)
     work.rows("drop_other_spaces", space=change.space)
     work.rows("see_all", space=change.space)
+    note_all_large(work)
 
 
 def put_vectors(work: Work, change: PutVectors) -> bool:
@@ -91,6 +95,8 @@ def put_vectors(work: Work, change: PutVectors) -> bool:
     if kept >= {row.message for row in change.rows if row.message > 0}:
         spans = [{"thread": str(thread), "first": first, "last": last} for thread, (first, last) in change.done.items()]
         work.each("see", "rows", spans)
+    passed = [key for key, (first, last) in change.done.items() if first // _NOTED_EVERY != (last + 1) // _NOTED_EVERY]
+    note_large(work, passed)
     return True
 
 
@@ -128,11 +134,6 @@ def _is_first(node: Row) -> bool:
 
 def _after(node: Row, at: dt.datetime) -> float:
     return max(0.0, (at - nodes.instant(node["recorded_at"])).total_seconds())
-
-
-def index_vectors(work: Work, change: IndexVectors) -> int:  # noqa: ARG001 - here each vector is looked at
-    """Say that there is nothing to be indexed."""
-    return 0
 
 
 def find_due(work: Work, query: FindDue) -> DueBatch:
@@ -183,4 +184,5 @@ def post_terms(work: Work, change: PostTerms) -> int:
     if not keys:
         return 0
     (row,) = work.rows("post", keys=keys)
+    note_large(work, keys)
     return int(row["count"])

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from keepwell.models import Owner
 from keepwell.storage.neo4j import nodes, work_nodes
-from keepwell.storage.neo4j.work import Work
+from keepwell.storage.neo4j.work import Work, stripe_of
 from keepwell.storage.plain.facts import Event, Kept
 from keepwell.storage.plain.tables import Conversation, Entry, Tables, now
 
@@ -118,9 +118,9 @@ class Keeping:
         self._gone(things, talk.thread.owner, keys)
 
     def _gone(self, things: _Things, owner: Owner, keys: Iterable[int]) -> None:
-        at = nodes.micros(now())
-        whose = {**nodes.owned(self._tenant, owner), "at": at}
-        things.gone += [{**whose, "key": key, "rev": self._work.rev} for key in keys]
+        # Marks outlive what they are of, so they name nobody.
+        mark = {"tenant": self._tenant, "stripe": stripe_of(owner.user_id), "at": nodes.micros(now())}
+        things.gone += [{**mark, "key": key, "rev": self._work.rev} for key in keys]
 
     def _write_messages(self, things: _Things) -> None:
         each = self._work.each

@@ -13,7 +13,7 @@ import numpy as np
 from keepwell.recall.arrays import Delta, Mark, MessageColumns, VectorColumns, halves
 from keepwell.storage.base import FindCandidates, LoadScope, Prune, Weigh, Weight
 from keepwell.storage.neo4j import nodes
-from keepwell.storage.neo4j.work import BATCH, Work
+from keepwell.storage.neo4j.work import BATCH, STRIPES, Work, column, stripe_of
 from keepwell.storage.plain.tables import now
 
 Line = list[Any]
@@ -35,7 +35,9 @@ def load_scope(work: Work, query: LoadScope) -> Delta:
     removed: list[int] = []
     if since is not None:
         here = {line[0] for line in things}
-        removed = [key for (key,) in work.lines("load_gone", query.scope, since=since) if key not in here]
+        stripes = range(STRIPES) if query.scope.across_users else [stripe_of(query.scope.user_id or "")]
+        gone = column(work.rows("load_gone", stripes=list(stripes), since=since), "key")
+        removed = [key for key in gone if key not in here]
     return Delta(
         full=since is None,
         mark=mark,

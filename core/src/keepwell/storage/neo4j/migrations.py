@@ -1,7 +1,8 @@
 """Constraints and indexes of a Neo4j database, by ordered files that are each run once.
 
 What ran is written on nodes ``KeepwellMigration``, one a file. Each statement says ``IF NOT EXISTS``, so two
-programs that begin at the same time do no harm, and one that was killed in the middle begins its file again.
+programs that begin at the same time do no harm, and one that was killed in the middle begins its file again. What
+changes nodes may be run twice as well.
 """
 
 from __future__ import annotations
@@ -48,11 +49,11 @@ def migrate(bolt: Bolt) -> tuple[str, ...]:
         raise MigrationRequired(f"{bolt.name} was set up by a newer keepwell ({', '.join(sorted(ran - known))})")
     fresh = [one for one in migrations() if one.name not in ran]
     if fresh:
-        bolt.alone(_ONCE)
+        bolt.arrange(_ONCE)
     for one in fresh:
         for statement in one.statements:
-            bolt.alone(statement)
-        bolt.alone(_NOTE, {"name": one.name})
+            bolt.arrange(statement)
+        bolt.arrange(_NOTE, {"name": one.name})
     if fresh:
         bolt.alone("CALL db.awaitIndexes(300)")
     return tuple(one.name for one in fresh)

@@ -210,10 +210,13 @@ def message_out(body: str) -> Message:
 
 
 def vector_in(tenant: str, owner: Owner, item: int, place: tuple[int, int], vector: NDArray[np.float32]) -> Properties:
-    """Give the properties of a vector: its numbers as bytes, an eighth of what Neo4j would send as a list."""
+    """Give the properties of a vector: its numbers as bytes, an eighth of what Neo4j would send as a list.
+
+    ``loose`` says that it is in no vector index; what is written anew is in none again.
+    """
     space, chunk = place
     data = np.ascontiguousarray(vector, "<f4").tobytes()
-    return {**owned(tenant, owner), "item": item, "space": space, "chunk": chunk, "data": data}
+    return {**owned(tenant, owner), "item": item, "space": space, "chunk": chunk, "data": data, "loose": True}
 
 
 # --- facts

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, Final, NoReturn, Protocol, TypeVar, cast
 
@@ -18,6 +19,7 @@ from keepwell.storage.neo4j import (
     fact_reads,
     languages,
     loading,
+    nearest,
     reading,
     removing,
     settling,
@@ -36,7 +38,7 @@ WRITES: Final[Mapping[type, Callable[[Work, Any], Any]]] = MappingProxyType(
         base.DeleteMessages: removing.delete,
         base.Forget: removing.forget,
         base.PutVectors: embedding.put_vectors,
-        base.IndexVectors: embedding.index_vectors,
+        base.IndexVectors: nearest.index_vectors,
         base.PostTerms: embedding.post_terms,
         base.OpenSpace: embedding.open_space,
         base.SwitchSpace: embedding.switch_space,
@@ -102,7 +104,7 @@ READS: Final[Mapping[type, Callable[[Work, Any], Any]]] = MappingProxyType(
 )
 
 
-class Transactions(Protocol):
+class Transactions(nearest.Indexes, Protocol):
     """What a record needs of its store."""
 
     name: str
@@ -130,9 +132,23 @@ class Neo4jRecord:
         do = WRITES.get(type(change))
         if do is None:
             _refuse(change)
-        if connection is None:
+        if connection is not None:
+            return cast("R", self._store.join(self._tenant, connection, lambda work: do(work, change)))
+        with self._index_of(change):
             return cast("R", self._store.write(self._tenant, lambda work: do(work, change)))
-        return cast("R", self._store.join(self._tenant, connection, lambda work: do(work, change)))
+
+    @contextmanager
+    def _index_of(self, change: base.Write[Any]) -> Iterator[None]:
+        """Make the index that a write needs before it, and drop those that it leaves without a space after it."""
+        read, dropped = self._store.read, []
+        if isinstance(change, base.IndexVectors):
+            dimension = read(self._tenant, lambda work: nearest.lacking(work, change))
+            if dimension is not None:
+                nearest.make(self._store, change.space, dimension)
+        elif isinstance(change, base.SwitchSpace):
+            dropped = read(self._tenant, lambda work: nearest.others(work, change))
+        yield
+        nearest.drop(self._store, dropped)
 
     async def awrite(self, change: base.Write[R], connection: object) -> R:  # noqa: ARG002 - the seam's
         """Refuse: Neo4j has no transaction that an asynchronous caller could share."""

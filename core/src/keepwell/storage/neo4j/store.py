@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar
 
 from keepwell.errors import StoreFailed, UsageError
 from keepwell.storage.neo4j.driver import Bolt, BoltOptions, open_bolt
@@ -101,6 +101,10 @@ class Neo4jStore:
             raise StoreFailed("the transaction of this connection has ended")
         with translated(self.name):
             return do(self._work(connection.tx, tenant))
+
+    def arrange(self, text: LiteralString, parameters: Mapping[str, Any]) -> None:
+        """Run a statement about a schema, in a transaction of its own."""
+        self._bolt.arrange(text, parameters)
 
     def close(self) -> None:
         """Close its connections; a second time does nothing."""

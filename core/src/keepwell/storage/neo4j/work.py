@@ -23,13 +23,14 @@ from uuid import uuid4
 
 import neo4j
 
+from keepwell.models import Owner
 from keepwell.storage.neo4j.cyphers import of_owner, scoped, statement
 from keepwell.storage.neo4j.nodes import instant, maybe
 
 if TYPE_CHECKING:
     import datetime as dt
 
-    from keepwell.models import Owner, Scope
+    from keepwell.models import Scope
 
 Runs = neo4j.ManagedTransaction | neo4j.Transaction
 Row = dict[str, Any]
@@ -132,6 +133,11 @@ class Work:
 def beginnings() -> dict[str, Any]:
     """Give what a tenant is made with: by what its marks are known, and the secret of its rejections."""
     return {"identity": uuid4().hex, "secret": secrets.token_bytes(32)}
+
+
+def stripe_of(user_id: str) -> int:
+    """Give the number that a user shares with many others, for what must not say whose it is."""
+    return _stripe(Owner(user_id, "", ""))
 
 
 def _stripe(owner: Owner) -> int:

@@ -1,4 +1,6 @@
 // Threads and their messages.
+// What is asked for in the order of an index names all of the index's properties: by the last alone, though the others
+// are the same, Neo4j would sort everything that fits (measured: 3,820 reads for 20 neighbours where now there are 39).
 
 // name: thread
 // The exact owner's thread of that id.
@@ -74,16 +76,22 @@ SET v += $to, v.rev = $rev
 // name: newest
 // The newest messages of a thread between bounds.
 MATCH (t:KeepwellThread) WHERE @owner(t) AND t.id = $id
-MATCH (m:KeepwellMessage) WHERE @wall(m) AND m.thread = t.key AND m.seq > $after AND m.seq < $before
-    AND m.created_at >= $since AND m.created_at < $until
-RETURN m.body AS body ORDER BY m.seq DESC LIMIT $limit
+CALL (t) {
+    MATCH (m:KeepwellMessage) WHERE @wall(m) AND m.thread = t.key AND m.seq > $after AND m.seq < $before
+        AND m.created_at >= $since AND m.created_at < $until
+    RETURN m.seq AS seq, m.body AS body ORDER BY m.tenant DESC, m.thread DESC, m.seq DESC LIMIT $limit
+}
+RETURN body ORDER BY seq DESC
 
 // name: oldest
 // The oldest messages of a thread between bounds.
 MATCH (t:KeepwellThread) WHERE @owner(t) AND t.id = $id
-MATCH (m:KeepwellMessage) WHERE @wall(m) AND m.thread = t.key AND m.seq > $after AND m.seq < $before
-    AND m.created_at >= $since AND m.created_at < $until
-RETURN m.body AS body ORDER BY m.seq LIMIT $limit
+CALL (t) {
+    MATCH (m:KeepwellMessage) WHERE @wall(m) AND m.thread = t.key AND m.seq > $after AND m.seq < $before
+        AND m.created_at >= $since AND m.created_at < $until
+    RETURN m.seq AS seq, m.body AS body ORDER BY m.tenant, m.thread, m.seq LIMIT $limit
+}
+RETURN body ORDER BY seq
 
 // name: around
 // Messages of a thread by id, with their neighbours.
@@ -91,10 +99,10 @@ MATCH (t:KeepwellThread) WHERE @owner(t) AND t.id = $id
 MATCH (h:KeepwellMessage) WHERE @wall(h) AND h.thread = t.key AND h.id IN $ids
 WITH t, h, COLLECT {
     MATCH (b:KeepwellMessage) WHERE @wall(b) AND b.thread = t.key AND b.seq < h.seq
-    RETURN [b.seq, b.body] ORDER BY b.seq DESC LIMIT $before
+    RETURN [b.seq, b.body] ORDER BY b.tenant DESC, b.thread DESC, b.seq DESC LIMIT $before
 } AS before, COLLECT {
     MATCH (a:KeepwellMessage) WHERE @wall(a) AND a.thread = t.key AND a.seq > h.seq
-    RETURN [a.seq, a.body] ORDER BY a.seq LIMIT $after
+    RETURN [a.seq, a.body] ORDER BY a.tenant, a.thread, a.seq LIMIT $after
 } AS after
 UNWIND before + [[h.seq, h.body]] + after AS found
 RETURN DISTINCT found[0] AS seq, found[1] AS body ORDER BY seq
@@ -107,11 +115,11 @@ MATCH (t:KeepwellThread) WHERE @wall(t) AND t.key = h.thread
 RETURN h.key AS key, h.body AS body, t.id AS thread, t.user_id AS user_id, t.agent_id AS agent_id, t.run_id AS run_id,
     COLLECT {
         MATCH (b:KeepwellMessage) WHERE @wall(b) AND b.thread = t.key AND b.seq < h.seq
-        RETURN b.body ORDER BY b.seq DESC LIMIT $neighbours
+        RETURN b.body ORDER BY b.tenant DESC, b.thread DESC, b.seq DESC LIMIT $neighbours
     } AS before,
     COLLECT {
         MATCH (a:KeepwellMessage) WHERE @wall(a) AND a.thread = t.key AND a.seq > h.seq
-        RETURN a.body ORDER BY a.seq LIMIT $neighbours
+        RETURN a.body ORDER BY a.tenant, a.thread, a.seq LIMIT $neighbours
     } AS after
 
 // name: message_keys
@@ -172,7 +180,7 @@ RETURN @place(m) AS message
 // name: unformed_new
 // Messages of a thread after its watermark, whole.
 MATCH (m:KeepwellMessage) WHERE @wall(m) AND m.thread = $thread AND m.seq > $after AND m.parked_at IS NULL
-RETURN @message(m) AS message ORDER BY m.seq LIMIT $limit
+RETURN @message(m) AS message ORDER BY m.tenant, m.thread, m.seq LIMIT $limit
 
 // name: unformed_again
 // Messages of a thread that are to be formed again, whole.
@@ -183,7 +191,7 @@ RETURN @message(m) AS message ORDER BY m.seq
 // name: said_before
 // Messages of a thread right before one, the nearest first.
 MATCH (m:KeepwellMessage) WHERE @wall(m) AND m.thread = $thread AND m.seq < $seq
-RETURN m.body AS body ORDER BY m.seq DESC LIMIT $limit
+RETURN m.body AS body ORDER BY m.tenant DESC, m.thread DESC, m.seq DESC LIMIT $limit
 
 // name: parked
 // Messages of the tenant that could not be formed, without what they say.
@@ -329,4 +337,4 @@ MATCH (t:KeepwellThread) WHERE @wall(t) AND t.key > $after RETURN t {.*} AS thre
 // name: copy_messages
 // A thread's messages in their order, after one.
 MATCH (m:KeepwellMessage) WHERE @wall(m) AND m.thread = $thread AND m.seq > $after
-RETURN @message(m) AS message ORDER BY m.seq LIMIT $limit
+RETURN @message(m) AS message ORDER BY m.tenant, m.thread, m.seq LIMIT $limit

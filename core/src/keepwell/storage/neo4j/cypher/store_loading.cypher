@@ -22,9 +22,9 @@ MATCH (v:KeepwellVector) WHERE @wall(v) AND v.item = item AND v.space = $space
 RETURN v.item, v.data
 
 // name: load_gone
-// What went from the scope after a revision.
-MATCH (g:KeepwellGone) WHERE @scope(g) AND g.rev > $since
-RETURN DISTINCT g.key
+// What went after a revision from users with these numbers; who does not hold it has nothing to let go of.
+MATCH (g:KeepwellGone) WHERE @wall(g) AND g.stripe IN $stripes AND g.rev > $since
+RETURN DISTINCT g.key AS key
 
 // name: weigh
 // How much a scope holds.
@@ -103,9 +103,10 @@ MATCH (f:KeepwellFact {tenant: $tenant, number: -item}) WHERE f.stands = true
 RETURN item, f.user_id AS user_id, f.agent_id AS agent_id, f.run_id AS run_id
 
 // name: due_texts
-// Messages that nobody looked at for the space in use, oldest threads first.
+// Messages that nobody looked at for the space in use, oldest threads first. The index is named: where threads are few
+// and messages many, the planner would look through everybody's threads.
 MATCH (m:KeepwellMessage) WHERE @wall(m) AND m.waits = true
-MATCH (t:KeepwellThread {tenant: $tenant, key: m.thread})
+MATCH (t:KeepwellThread) USING INDEX t:KeepwellThread(tenant, key) WHERE @wall(t) AND t.key = m.thread
 WITH m, t ORDER BY t.updated_at, t.key, m.seq LIMIT $limit
 RETURN m.key AS key, m.thread AS thread, m.seq AS seq, m.body AS body, m.rev AS rev,
     m.length > 0 AND NOT EXISTS { MATCH (v:KeepwellVector {tenant: $tenant, item: m.key}) WHERE v.space = $space } AS lacks
@@ -113,7 +114,7 @@ RETURN m.key AS key, m.thread AS thread, m.seq AS seq, m.body AS body, m.rev AS 
 // name: all_texts
 // The same for a space that is not in use: nobody looked at anything.
 MATCH (m:KeepwellMessage) WHERE @wall(m) AND m.key > 0
-MATCH (t:KeepwellThread {tenant: $tenant, key: m.thread})
+MATCH (t:KeepwellThread) USING INDEX t:KeepwellThread(tenant, key) WHERE @wall(t) AND t.key = m.thread
 WITH m, t ORDER BY t.updated_at, t.key, m.seq LIMIT $limit
 RETURN m.key AS key, m.thread AS thread, m.seq AS seq, m.body AS body, m.rev AS rev,
     m.length > 0 AND NOT EXISTS { MATCH (v:KeepwellVector {tenant: $tenant, item: m.key}) WHERE v.space = $space } AS lacks
@@ -181,10 +182,10 @@ RETURN f.number, f.id, f.valid_from, f.recorded_at, f.retired_at, f.reopened, f.
 UNWIND $places AS place
 CALL (place) {
     MATCH (m:KeepwellMessage) WHERE m.tenant = $tenant AND m.thread = place[0] AND m.seq < place[1]
-    RETURN m ORDER BY m.seq DESC LIMIT 1
+    RETURN m ORDER BY m.tenant DESC, m.thread DESC, m.seq DESC LIMIT 1
     UNION ALL
     MATCH (m:KeepwellMessage) WHERE m.tenant = $tenant AND m.thread = place[0] AND m.seq > place[1]
-    RETURN m ORDER BY m.seq LIMIT 1
+    RETURN m ORDER BY m.tenant, m.thread, m.seq LIMIT 1
 }
 WITH DISTINCT m WHERE @scope(m)
 RETURN m.key, m.thread, m.seq, m.created_at, m.recorded_at, m.terms, m.actor, m.signals, m.labels

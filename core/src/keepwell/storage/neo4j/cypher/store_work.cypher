@@ -147,12 +147,12 @@ UNWIND $rows AS row CREATE (c:KeepwellCall) SET c = row
 UNWIND $rows AS row MATCH (c:KeepwellCall) WHERE elementId(c) = row AND @wall(c) DELETE c
 
 // name: keep_gone
-// Mark what a reader who holds it must let go of.
+// Mark what a reader who holds it must let go of: a number, and not whose it was.
 UNWIND $rows AS row CREATE (g:KeepwellGone) SET g = row
 
 // name: prune_gone
 // Drop marks that no reader needs any more; readers that are older load anew.
-MATCH (g:KeepwellGone) WHERE @wall(g) AND g.user_id IS NOT NULL AND g.rev IS NOT NULL AND g.at < $before
+MATCH (g:KeepwellGone) WHERE @wall(g) AND g.stripe IS NOT NULL AND g.rev IS NOT NULL AND g.at < $before
 WITH g, g.rev AS rev
 DELETE g
 RETURN count(*) AS count, max(rev) AS rev
