@@ -1,13 +1,19 @@
 """Questions that only the graph can lead to: who is whose sister, who cares for whom now, the one who repairs bikes.
 
-One person tells an assistant about twelve others. Each question names somebody by a relation or a description, and what
+One person tells an assistant about others. Each question names somebody by a relation or a description, and what
 answers it names that person alone, among others of whom much the same is said. Asked with the graph, and without it.
+
+Of those who are described, no text says what the question says of them, and no relation has a word of it: only the
+embedding of an entity leads from the one who mends teeth to a dentist. They are asked with it and without it, too.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import psycopg
 
 from benchmarks.ground import Ground, show
 from keepwell import Memory, Message
@@ -96,6 +102,40 @@ QUESTIONS: tuple[tuple[str, str], ...] = (
     ("What did I say about Priya?", "Priya moved"),
     ("What did I tell about Ravi and walnuts?", "Ravi is"),
 )
+ROLES: tuple[tuple[str, str, str], ...] = (
+    ("Otto", "plumber of", "Ada"),
+    ("Greta", "landlady of", "Ada"),
+    ("Wanda", "accountant of", "Ada"),
+    ("Paulo", "physiotherapist of", "Ada"),
+    ("Clara", "lawyer of", "Ada"),
+    ("Hugo", "hairdresser of", "Ada"),
+)
+"""What is noted besides for the questions that describe somebody."""
+SAID_BESIDES = (
+    "Otto prefers mint tea.",
+    "Sven prefers black coffee.",
+    "Ines prefers hot chocolate.",
+    "Otto was born in Riga.",
+    "Ravi was born in Delhi.",
+    "Nils was born in Bergen.",
+)
+DESCRIBED: tuple[tuple[str, str], ...] = (
+    ("On which street is the one who fixes my teeth?", "Adaeze has"),
+    ("Where is the person who mends teeth?", "Adaeze has"),
+    ("On which day does the person who supervises my work want something?", "Jonas wants"),
+    ("What does the one who is my boss want?", "Jonas wants"),
+    ("Where was the man who repairs the pipes born?", "Otto was"),
+    ("What does the guy who repairs leaking pipes prefer?", "Otto prefers"),
+    ("What does the woman who rents me the flat drive?", "Greta drives"),
+    ("What does the one who prepares my taxes want?", "Wanda wants"),
+    ("On which street is the woman who audits my books?", "Wanda has"),
+    ("What does the man who massages my back cook?", "Paulo cooks"),
+    ("What does the one who sues people for me collect?", "Clara collects"),
+    ("What does the man who cuts my hair collect?", "Hugo collects"),
+    ("Which instrument plays the guy who lives next door?", "Farid plays"),
+    ("How does the person who nurses me arrive?", "Mira always"),
+)
+"""Of whom the question says something that nobody said, in words that no relation has."""
 DEPTH = 3
 
 
@@ -115,30 +155,52 @@ def relations(ground: Ground) -> None:
         with Memory.open(ground.dsn, tenant=f"relations-{graph}", graph=graph) as memory:
             told(memory, graph=graph == "record")
             found = ask(memory)
-        of = len(QUESTIONS)
-        rows.append((f"graph={graph!r}", f"first {found.first} of {of}, among {DEPTH}: {found.among} of {of}", ""))
+        rows.append(_row(f"graph={graph!r}", found, len(QUESTIONS)))
     show("questions that name somebody by a relation", rows)
+    described(ground)
 
 
-def told(memory: Memory, *, graph: bool) -> None:
-    """Tell everything, a message a day, and note the relations."""
+def described(ground: Ground) -> None:
+    """Ask the questions that describe somebody: without the graph, with it but no embeddings, and with both."""
+    rows = []
+    for graph in ("none", "record"):
+        with Memory.open(ground.dsn, tenant=f"described-{graph}", graph=graph) as memory:
+            told(memory, graph=graph == "record", besides=True)
+            if graph == "record":
+                with psycopg.connect(ground.admin_dsn, autocommit=True) as admin:
+                    admin.execute("delete from keepwell.entity_vector where tenant = %s", [memory.tenant])
+                rows.append(_row("graph='record', no embeddings", ask(memory, DESCRIBED), len(DESCRIBED)))
+                memory.reembed()
+            rows.append(_row(f"graph={graph!r}", ask(memory, DESCRIBED), len(DESCRIBED)))
+    show("questions that describe somebody", rows)
+
+
+def _row(label: str, found: Found, of: int) -> tuple[str, str, str]:
+    return label, f"first {found.first} of {of}, among {DEPTH}: {found.among} of {of}", ""
+
+
+def told(memory: Memory, *, graph: bool, besides: bool = False) -> None:
+    """Tell everything, a message a day, and note the relations; ``besides``: of those who are described, too."""
     ada = memory.scope(user_id="ada")
     if graph:
         for subject, predicate, thing, since, until in LINKS:
             ada.graph.link(subject, predicate, thing, valid_from=_day(since), valid_to=_day(until))
-    days = (DAY + dt.timedelta(days=n) for n in range(len(SAID)))
+        for subject, predicate, thing in ROLES if besides else ():
+            ada.graph.link(subject, predicate, thing)
+    said = (*SAID, *SAID_BESIDES) if besides else SAID
+    days = (DAY + dt.timedelta(days=n) for n in range(len(said)))
     ada.thread("told").append(
-        *(Message.user(text, created_at=day) for text, day in zip(SAID, days, strict=True)),
+        *(Message.user(text, created_at=day) for text, day in zip(said, days, strict=True)),
     )
     memory.drain()
 
 
-def ask(memory: Memory) -> Found:
+def ask(memory: Memory, questions: Sequence[tuple[str, str]] = QUESTIONS) -> Found:
     """Count how many questions find what answers them."""
     first = among = 0
     missed = []
     ada = memory.scope(user_id="ada")
-    for question, answer in QUESTIONS:
+    for question, answer in questions:
         texts = [found.text for found in ada.recall(question, limit=DEPTH, neighbours=0)]
         places = [at for at, text in enumerate(texts) if text.startswith(answer)]
         first, among = first + (0 in places), among + bool(places)

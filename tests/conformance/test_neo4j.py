@@ -12,7 +12,7 @@ from keepwell.storage.base import Store, Write
 from keepwell.testing import conformance as suite
 
 NOT_HERE: Final[frozenset[suite.Capability]] = frozenset(
-    {"async_transactions", "items", "item_searches", "graph", "graph_forgetting", "projection"}
+    {"async_transactions", "items", "item_searches", "graph", "graph_embedding", "graph_forgetting", "projection"}
 )
 """What needs PostgreSQL: transactions of asynchronous callers, LangGraph's store, and the graph of the record."""
 
@@ -161,6 +161,14 @@ class TestCopying(OnNeo4j, suite.CopyingConformance):
 
 class TestGraph(OnNeo4j, suite.GraphConformance):
     """The graph of the record, which a Neo4j store does not keep."""
+
+
+class TestGraphEmbedding(OnNeo4j, suite.GraphEmbeddingConformance):
+    """Embeddings of entities, which a Neo4j store does not keep."""
+
+
+class TestGraphFollowing(OnNeo4j, suite.GraphFollowingConformance):
+    """Relations that follow their facts, which a Neo4j store does not keep."""
 
 
 class TestGraphForgetting(OnNeo4j, suite.GraphForgettingConformance):

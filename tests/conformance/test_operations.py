@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 from tests.conformance import test_postgres, test_reference
 
-from keepwell.storage import base, facts, graph, items
+from keepwell.storage import base, embeddings, facts, graph, items
 from keepwell.storage.plain.reads import READS
 from keepwell.storage.plain.writes import WRITES
 from keepwell.storage.postgres import record as postgres_record
@@ -18,7 +18,7 @@ from keepwell.testing.conformance import Capability, StoreConformance
 
 OPERATIONS = [
     one
-    for module in (base, facts, graph, items)
+    for module in (base, embeddings, facts, graph, items)
     for _, one in inspect.getmembers(module, inspect.isclass)
     if one.__module__ == module.__name__
     and issubclass(one, base.Write | base.Read)

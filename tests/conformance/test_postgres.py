@@ -155,6 +155,14 @@ class TestGraph(OnPostgres, suite.GraphConformance):
     """The graph in PostgreSQL."""
 
 
+class TestGraphEmbedding(OnPostgres, suite.GraphEmbeddingConformance):
+    """Embeddings of entities in PostgreSQL."""
+
+
+class TestGraphFollowing(OnPostgres, suite.GraphFollowingConformance):
+    """Relations that follow their facts in PostgreSQL."""
+
+
 class TestGraphForgetting(OnPostgres, suite.GraphForgettingConformance):
     """What is forgotten of the graph in PostgreSQL."""
 

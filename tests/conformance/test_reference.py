@@ -145,6 +145,14 @@ class TestGraph(OnReference, suite.GraphConformance):
     """The graph in the reference store."""
 
 
+class TestGraphEmbedding(OnReference, suite.GraphEmbeddingConformance):
+    """Embeddings of entities in the reference store."""
+
+
+class TestGraphFollowing(OnReference, suite.GraphFollowingConformance):
+    """Relations that follow their facts in the reference store."""
+
+
 class TestGraphForgetting(OnReference, suite.GraphForgettingConformance):
     """What is forgotten of the graph in the reference store."""
 

@@ -28,6 +28,19 @@ def test_copy(
     assert (done.exit_code, told["same"], told["threads"], told["messages"]) == (0, True, 16, 427)
     again = command("copy", dsn, neo4j_uri, "--to-tenant", other_tenant)
     assert "new there: 0 threads, 0 messages" in again.stdout
+    assert "the target keeps none" in told["left_out"][0]
+
+
+def test_what_is_left_out(
+    command: Callable[..., Result], dsn: str, neo4j_uri: str, other_tenant: str, memory: Memory
+) -> None:
+    """A graph that the target has no place for is named in the output, and the rest is carried."""
+    memory.scope(user_id="ada").graph.link("Tom", "carer of", "Priya")
+    done = command("copy", dsn, neo4j_uri, "--to-tenant", other_tenant)
+    assert done.exit_code == 0
+    assert "left out: the graph (2 entities, 1 relations, 0 mentions): the target keeps none" in " ".join(
+        done.stdout.split()
+    )
 
 
 def test_differences(

@@ -162,3 +162,16 @@ def test_another_thread_of_that_name(postgres: Memory, neo4j: Memory) -> None:
     neo4j.scope(user_id="ada").thread("holiday").append(Message.user("mine", id=uuid.uuid4().hex))
     with pytest.raises(KeepwellError):
         postgres.copy_to(neo4j)
+
+
+def test_a_graph_that_has_no_place_there(open_memory: Callable[..., Memory], tenant: str, neo4j: Memory) -> None:
+    """The record's graph does not go to a store that keeps none, and that is said; the rest is the same."""
+    postgres = open_memory(tenant=tenant)
+    postgres.scope(user_id="ada").thread("t").append(Message.user("hello"))
+    postgres.scope(user_id="ada").graph.link("Tom", "carer of", "Priya")
+    copied = postgres.copy_to(neo4j)
+    assert copied.same
+    assert copied.left_out == ("the graph (2 entities, 1 relations, 0 mentions): the target keeps none",)
+    with Memory.over(ReferenceStore(), name="back") as back:
+        again = neo4j.copy_to(back)
+        assert (again.same, again.left_out, again.entities) == (True, (), 0)

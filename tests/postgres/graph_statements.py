@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -64,6 +64,7 @@ def furnish_graph(record: Record, admin: psycopg.Connection[Any], tenant: str, m
         record,
         AddEntity(one, "Nut", given=("Nut",), sources=rests),
         AddEntity(two, "Nutcase"),
+        AddEntity(uuid4(), "Lonely", given=("Lonely",)),
         Relate(relation, one, "cracks", two, sources=rests),
         Relate(retracted, one, "likes", two, sources=rests),
         mentions=[Mention(one, "nut", 0, 3, message), Mention(two, "nut", 0, 3, fact=fact, version=2)],
@@ -77,6 +78,7 @@ def furnish_graph(record: Record, admin: psycopg.Connection[Any], tenant: str, m
         " values (%s, 'ada', '', '', %s, 'stray', 'Stray', false, 'str', 1)",
         [tenant, one],
     )
+    admin.execute("update keepwell.owner set graph_to = last_fact - 1 where tenant = %s and user_id = 'ada'", [tenant])
     number = _one(admin, "select min(number) from keepwell.mention where entity = %s", one)
     place = _one(admin, "select number from keepwell.graph_change where id = %s", gone.id)
     version = _one(admin, "select written_by::text from keepwell.message where key = %s", message)
@@ -103,7 +105,36 @@ def graph_parameters(keys: GraphKeys, thread: UUID) -> dict[str, dict[str, Any]]
         "write_graph_changes": {"changes": json.dumps([change_row(change, 0, {"fresh"})])},
         "write_mentions": {"mentions": json.dumps([mention_row(mention, 0, NOW)])},
     }
-    return {**rows, **_changing(keys, thread), **_reading(keys, thread), **_projecting(keys)}
+    carried = {
+        "keep_entities": {"entities": json.dumps([entity_row(replace(new, id=UUID(int=7)))])},
+        "keep_relations": {"relations": json.dumps([relation_row(replace(line, id=UUID(int=7)))])},
+        "keep_mentions": {"mentions": json.dumps([mention_row(replace(mention, start=20), 0, NOW)])},
+        **_carrying(keys, thread),
+    }
+    said = {**_changing(keys, thread), **_reading(keys, thread), **_embedding(keys), **_projecting(keys)}
+    return {**rows, **carried, **said}
+
+
+def _embedding(keys: GraphKeys) -> dict[str, dict[str, Any]]:
+    return {
+        "missing_entities": {"after": UUID(int=0)},
+        "hold_owners_of_entities": {"entities": [keys.entity]},
+        "put_entity_vectors": {"entities": [keys.entity], "means": [True]},
+        "entities_near": {"least": -1.0, "spread": 9.0},
+    }
+
+
+def _carrying(keys: GraphKeys, thread: UUID) -> dict[str, dict[str, Any]]:
+    return {
+        "copy_entities": {"after": UUID(int=0)},
+        "copy_relations": {"after": UUID(int=0), "version": 0},
+        "own_entities": {"entities": [keys.entity]},
+        "known_relations": {"items": [keys.relation]},
+        "mentions_at": {"messages": [keys.message], "facts": [keys.fact]},
+        "known_graph_changes": {"ids": [keys.change]},
+        "keep_seen_thread": {"key": thread, "ids": ["m0", "m1", "m2"]},
+        "keep_seen_facts": {"facts": [keys.fact]},
+    }
 
 
 def _changing(keys: GraphKeys, thread: UUID) -> dict[str, dict[str, Any]]:
@@ -128,7 +159,9 @@ def _changing(keys: GraphKeys, thread: UUID) -> dict[str, dict[str, Any]]:
         "note_seen_messages": {"messages": [keys.message], "versions": [keys.version]},
         "note_seen_facts": {"upto": 2**60},
         "graph_resting": resting,
-        "graph_versions": versions,
+        "graph_versions": {**versions, **resting},
+        "relations_on_facts": {"facts": [keys.fact]},
+        "facts_grounding": {"facts": [keys.fact], "versions": [2]},
         "graph_grounded": {"items": [keys.change]},
         "graph_left": {**entities, **versions, "numbers": []},
         "relations_of_gone": entities,
@@ -163,7 +196,7 @@ def _reading(keys: GraphKeys, thread: UUID) -> dict[str, dict[str, Any]]:
         "edges": {**span, **entities, "fan": 10},
         "relations_by_version": {"ids": [keys.relation], "versions": [2]},
         "texts_of": {**span, **entities, "members": [keys.entity], "each": 10},
-        "support": {**span, **entities, "folds": ["nut"], "hops": 2, "each": 10, "fan": 10},
+        "support": {**span, **entities, "folds": ["nut"], "hops": 2, "each": 10, "fan": 10, "least": 1.0, "spread": 0.0, "beside": True},
         "together": {"messages": [keys.message]},
         "together_in_facts": {"facts": _numbers(keys)},
         "terms_of": {"messages": [keys.message], "facts": []},

@@ -16,6 +16,7 @@ import psycopg
 from keepwell import Memory, Message
 from keepwell.models import Scope
 from keepwell.storage.base import IndexVectors, OpenSpace, PostTerms, ReadStatus
+from keepwell.storage.embeddings import EntityVector, PutEntityVectors
 from keepwell.storage.postgres.queries import Names, blocks, statement
 from keepwell.storage.postgres.runner import FloatArray, _Cursor
 
@@ -96,6 +97,8 @@ def furnish(memory: Memory, admin: psycopg.Connection[Any]) -> Keys:
     item = furnish_items(memory._engine.record)
     space = memory._engine.space()
     assert space is not None
+    towards = np.eye(1, DIMENSION, dtype=np.float32)[0]
+    assert memory._engine.record.write(PutEntityVectors(space.key, (EntityVector(graph.entity, towards),)))
     while memory._engine.record.write(IndexVectors("ada", space.key)):
         pass
     admin.execute("update keepwell.vector set indexed = false where message = %s", [messages["m1"]])

@@ -12,13 +12,15 @@ from psycopg.conninfo import make_conninfo
 
 from keepwell.models import Scope
 from keepwell.storage.postgres.embedded import EmbeddedServer
+from keepwell.storage.postgres.queries import statement
 
-from .statements import explain, explain_generic, scans
+from .statements import NAMES, explain, explain_generic, scans
 
 SIZE = 4000
 ADA = Scope("ada")
 HOT = ("support", "names_exactly", "edges", "texts_of", "entities_by_id", "standing_entities", "standing_relations",
-       "graph_resting", "graph_left", "changes_of_gone", "read_mentions", "known_mentions", "list_entities")  # fmt: skip
+       "graph_resting", "graph_left", "changes_of_gone", "read_mentions", "known_mentions", "list_entities",
+       "relations_on_facts", "facts_grounding", "mentions_at", "known_relations", "own_entities")  # fmt: skip
 LARGE = {"entity", "name", "name_gram", "mention", "relation", "ground", "graph_change", "fact", "message"}
 
 
@@ -91,7 +93,8 @@ def transaction(dsn: str, tenant: str) -> Iterator[tuple[psycopg.Connection[Any]
             "members": [row[0]], "ids": [row[0]], "subjects": [row[0]], "objects": [row[0]], "messages": [5],
             "facts": [], "items": [line[0]], "versions": [1], "numbers": [], "changes": [], "owners": [row[0]],
             "hops": 2, "each": 10, "fan": 32, "limit": 100, "valid_at": None, "as_of": None, "before": None,
-            "type": None, "id": None, "at": None,
+            "type": None, "id": None, "at": None, "space": None, "vector": None, "least": 1.0, "most": 0, "spread": 0.0,
+            "beside": False,
         }  # fmt: skip
         connection.rollback()
 
@@ -114,3 +117,15 @@ def test_no_large_table_is_read_from_end_to_end(crowd: str, name: str) -> None:
         plan = explain_generic(connection, name, ADA)
         found = {node["Relation Name"] for node, _ in scans(plan) if node["Node Type"] == "Seq Scan"}
         assert not found & LARGE - {"message", "fact"}, plan
+
+
+def test_a_walk_is_planned_once(crowd: str) -> None:
+    """A recall's walk is not planned anew for each question, which takes longer than to walk: after a few its plan stays."""
+    with transaction(crowd, "large") as (connection, values):
+        for _ in range(8):
+            connection.execute(statement("support", NAMES, ADA), values, prepare=True)
+        kept = connection.execute(
+            "select max(generic_plans) from pg_prepared_statements where statement like '%farther%'"
+        ).fetchone()
+        assert kept is not None
+        assert kept[0] > 0

@@ -57,7 +57,7 @@ def test_the_schema_file_and_the_migrations_agree(admin: psycopg.Connection[Any]
     from_file = describe(admin, schema)
     for kind, rows in from_migrations.items():
         assert from_file[kind] == rows, kind
-    assert len(from_file["policies"]) == 30
+    assert len(from_file["policies"]) == 31
     steps = admin.execute(f"select version, name from {schema}.migration order by 1").fetchall()
     assert steps == [(step.version, step.name) for step in migrations()]
 

@@ -19,6 +19,8 @@ import psycopg
 import pytest
 
 from keepwell.errors import MigrationRequired, MissingExtra, NotPermitted, StoreClosed, StoreUnavailable
+from keepwell.memory.opening import language_model_for, worker_of
+from keepwell.memory.places import Place
 from keepwell.storage.base import Record
 from keepwell.storage.facts import ReadFormation
 from keepwell.storage.postgres import PoolOptions, PostgresStore
@@ -261,3 +263,29 @@ def test_without_the_extra_the_message_names_it(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setitem(sys.modules, "procrastinate", None)
     with pytest.raises(MissingExtra, match=r"keepwell\[worker\]"):
         prepare_fleet(dsn, "keepwell")
+
+
+def test_a_worker_gives_way_to_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where its process writes, a worker waits until that pauses; it does not wait for ever."""
+    record = ReferenceStore().record("t")
+    talk = Talk(record)
+    talk.say("I live in Leeds.")
+    ago = [0.0]
+    with working(record, quiet=lambda: ago[0]):
+        time.sleep(0.4)
+        assert talk.facts() == []
+        ago[0] = 60.0
+        wait_for(lambda: talk.facts() == ["Ada lives in Leeds"])
+    monkeypatch.setattr("keepwell.work.background._LONGEST_HOLD", 0.1)
+    talk.say("I drink tea.")
+    with working(record, quiet=lambda: 0.0):
+        wait_for(lambda: len(talk.facts()) == 2)
+
+
+def test_who_does_what_is_due() -> None:
+    """The embedded store works by itself where there is a model or a graph; a server's has workers of its own."""
+    model = language_model_for(ScriptedExtractor())
+    here, server = (Place(dsn, None, None, None, 1, "keepwell", require_rls=False) for dsn in (None, "postgresql:///x"))
+    assert worker_of(here, model) == worker_of(here, None, graph=True) == "thread"
+    assert worker_of(here, None, graph=False) == "none"
+    assert worker_of(server, model, graph=True) == "none"

@@ -12,6 +12,7 @@ from tests.unit.scopes import DAY, Said, columns, whole
 from keepwell.recall.arrays import Delta, Ints, Mark, MessageColumns, VectorColumns
 from keepwell.recall.asking import ask
 from keepwell.recall.features import cheap, features
+from keepwell.recall.linked import Linked
 from keepwell.recall.meeting import rare, texts_of
 from keepwell.recall.rank import Ranker, chat_of, rank
 from keepwell.recall.snapshot import Snapshot
@@ -242,3 +243,21 @@ def test_every_set_of_weights_is_there(ranking: Ranking, chat: Chat, space: Spac
     columns_of = features(snapshot, question, cheap(snapshot, question), np.arange(3), names=known.names)
     assert set(known.names) <= columns_of.keys()
     assert known.steepness > 0
+
+
+def test_what_the_graph_alone_leads_to_is_found() -> None:
+    """A text of which nothing but a relation speaks comes, with the graph's share."""
+    said: list[Said] = [("t", "user", text) for text in ("Otto ran.", "Anna ran.", "The kettle was replaced.")]
+    led = Linked(np.array([1], np.int64), np.array([2.0], np.float32), np.array([False]))
+    (hit,) = rank(Snapshot(whole(columns(said))), ask("zebra", (), NOW), 10, linked=led, ranker=NONE)
+    assert (hit.key, hit.shares["graph"]) == (1, 2.0)
+
+
+def test_texts_that_name_a_speaker_have_nothing_of_the_graph() -> None:
+    """That a text names whom the question names counts where it is nobody who speaks here."""
+    said: list[Said] = [("t", "Anna", "Otto ran far."), ("t", "Ben", "I ran far.")]
+    led = Linked(np.array([1], np.int64), np.array([0.25], np.float32), np.array([True]))
+    snapshot = Snapshot(whole(columns(said)))
+    for text, share in (("Did Otto run far?", 0.25), ("Did Ben run far?", 0.0)):
+        hits = rank(snapshot, ask(text, snapshot.speakers(), NOW), 10, linked=led, ranker=NONE)
+        assert {hit.key: hit.shares.get("graph", 0.0) for hit in hits}[1] == share

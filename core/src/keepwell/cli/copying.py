@@ -38,11 +38,13 @@ def copy(
         task = bar.add_task("", total=None)
         copied = there.copy_to(here, progress=lambda done, total: bar.update(task, completed=done, total=total))
     fields = {name: value for name, value in dataclasses.asdict(copied).items() if name != "source"}
-    new = ", ".join(
-        counted(getattr(copied, name), word)
-        for name, word in (("threads", "thread"), ("messages", "message"), ("facts", "fact"), ("changes", "change"))
-    )
-    desk.tell({**fields, "same": copied.same}, f"new there: {new}", *copied.differences)
+    words = (("threads", "thread"), ("messages", "message"), ("facts", "fact"), ("changes", "change"))
+    new = ", ".join(counted(getattr(copied, name), word) for name, word in words)
+    if copied.entities or copied.relations or copied.mentions:
+        graph = (f"{getattr(copied, name):,} {name}" for name in ("entities", "relations", "mentions"))
+        new = f"{new}, {', '.join(graph)}"
+    left_out = (f"left out: {said}" for said in copied.left_out)
+    desk.tell({**fields, "same": copied.same}, f"new there: {new}", *left_out, *copied.differences)
     if not copied.same:
         raise StoreFailed("the target does not hold the same; what was written meanwhile comes with the next copying")
 

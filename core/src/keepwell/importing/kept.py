@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, cast, get_args
 from uuid import UUID
 
 from keepwell.errors import ImportFormatError, KeepwellError
+from keepwell.importing.kept_graph import KINDS, KeptGraph, read_graph
 from keepwell.models import ChangeKind, Fact, Message, Owner, Trust, codec
 from keepwell.models.message import utc
 
@@ -25,6 +26,8 @@ class KeptThread:
     id: str
     title: str | None
     metadata: Mapping[str, Any]
+    seen_to: int = 0
+    """Up to this ``seq`` its messages were looked through for names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,15 @@ class KeptPolicy:
     policy: Mapping[str, Any] = field(default_factory=dict)
 
 
-Kept: TypeAlias = KeptThread | Message | KeptFact | KeptChange | KeptPolicy
+@dataclass(frozen=True, slots=True)
+class KeptPart:
+    """Something of the graph, with what it rests on, or the text that it is in."""
+
+    said: KeptGraph
+    sources: tuple[KeptSource, ...] = ()
+
+
+Kept: TypeAlias = KeptThread | Message | KeptFact | KeptChange | KeptPolicy | KeptPart
 
 
 def is_export(first_line: str) -> bool:
@@ -132,7 +143,8 @@ def _kept(value: dict[str, Any], where: str) -> Kept | None:
 
 
 def _thread(value: dict[str, Any]) -> KeptThread:
-    return KeptThread(_owner(value["owner"]), value["id"], value.get("title"), value.get("metadata") or {})
+    place = _owner(value["owner"]), value["id"]
+    return KeptThread(*place, value.get("title"), value.get("metadata") or {}, int(value.get("seen_to", 0)))
 
 
 def _message(value: dict[str, Any]) -> Message:
@@ -186,6 +198,11 @@ def _policy(value: dict[str, Any]) -> KeptPolicy:
     return KeptPolicy(_owner(value["owner"]), dict(value["policy"]))
 
 
+def _part(value: dict[str, Any]) -> KeptPart:
+    named = [value["text"]] if value["is"] == "mention" else value.get("sources", ())
+    return KeptPart(read_graph(value), tuple(map(_source, named)))
+
+
 def _source(value: dict[str, Any]) -> KeptSource:
     if "fact" in value:
         return KeptSource(fact=UUID(value["fact"]), version=int(value["version"]))
@@ -208,4 +225,5 @@ _READERS: Mapping[str, Callable[[dict[str, Any]], Kept]] = {
     "fact": _fact,
     "change": _change,
     "policy": _policy,
+    **dict.fromkeys(KINDS, _part),
 }

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import blake2b
 from itertools import islice
 from typing import Any
 from uuid import UUID
 
+from keepwell.memory.graph_carrying import entities_of, graph_changes_of, mentions_of, relations_of
 from keepwell.memory.paging import MAX_PAGE, pages
 from keepwell.models import Fact, Scope, Source, codec
+from keepwell.models.graph import Entity, GraphChange, Relation
 from keepwell.storage.base import FetchMessages, Record
 from keepwell.storage.copying import ReadMessageCopies, ReadRejectionCopies, ReadThreadCopies
 from keepwell.storage.facts import ListFacts, RawSources, ReadHistory
@@ -17,6 +19,7 @@ from keepwell.storage.facts import ListFacts, RawSources, ReadHistory
 Summary = Mapping[str, tuple[int, int]]
 """How many there are of each kind, and the sum of their checksums."""
 KINDS = ("threads", "messages", "facts", "sources", "changes", "rejections")
+GRAPH_KINDS = ("entities", "relations", "mentions", "graph_changes")
 EVERYONE = Scope(across_users=True)
 _BATCH = 200
 _WHOLE = 2**64
@@ -35,9 +38,9 @@ class _Sum:
         self.mark = (self.mark + int.from_bytes(digest)) % _WHOLE
 
 
-def summary(record: Record) -> dict[str, tuple[int, int]]:
-    """Give how much a tenant holds, and checksums over what can be carried to another store."""
-    sums = {kind: _Sum() for kind in KINDS}
+def summary(record: Record, *, graph: bool = False) -> dict[str, tuple[int, int]]:
+    """Give how much a tenant holds, and checksums over what can be carried to another store; with ``graph`` its too."""
+    sums = {kind: _Sum() for kind in (*KINDS, *(GRAPH_KINDS if graph else ()))}
     _conversations(record, sums)
     _facts(record, sums)
     for change in pages(record, ReadHistory(EVERYONE, limit=MAX_PAGE, oldest_first=True)):
@@ -46,13 +49,15 @@ def summary(record: Record) -> dict[str, tuple[int, int]]:
         sums["changes"].add(change.id, tuple(change.owner), before, after, *told)
     for one in record.read(ReadRejectionCopies()):
         sums["rejections"].add(tuple(one.view.owner), one.view.across_users, one.hash)
+    if graph:
+        _graph(record, sums)
     return {kind: (one.count, one.mark) for kind, one in sums.items()}
 
 
 def differences(one: Summary, other: Summary) -> tuple[str, ...]:
     """Give in what two tenants differ, a line each."""
     found: list[str] = []
-    for kind in KINDS:
+    for kind in one:
         (here, mark), (there, theirs) = one[kind], other[kind]
         if here != there:
             found.append(f"{kind}: {here:,} in the source, {there:,} in the target")
@@ -116,3 +121,69 @@ def _named(
             one = None if source.message is None else there.get(source.message)
             place = None if one is None else (tuple(one.owner), one.thread, one.message.id)
             yield name, (place, source.start, source.end, source.fact, source.version)
+
+
+# --- the graph
+
+
+def _graph(record: Record, sums: Mapping[str, _Sum]) -> None:
+    for entities in entities_of(record):
+        for entity in entities:
+            names = (sorted(entity.given), sorted(entity.aliases), entity.first_seen, entity.last_seen)
+            sums["entities"].add(*_entity(entity), *names)
+    for relations in relations_of(record):
+        named = _places(record, (source for line in relations for source in line.sources))
+        for line in relations:
+            rests = sorted(repr(named(source)) for source in line.sources)
+            sums["relations"].add(*_relation(line), line.retired_at, rests)
+    for mentions in mentions_of(record):
+        texts = [Source(one.mention.message, 0, 0, one.mention.fact, one.mention.version) for one in mentions]
+        named = _places(record, texts)
+        for copy, text in zip(mentions, texts, strict=True):
+            one = copy.mention
+            sums["mentions"].add(tuple(copy.owner), one.entity, named(text), one.start, one.end, one.surface, one.at)
+    for changes in graph_changes_of(record):
+        named = _places(record, (source for told in changes for source in told.change.sources))
+        for told in changes:
+            rests = sorted(repr(named(source)) for source in told.change.sources)
+            sums["graph_changes"].add(*_change(told.change), sorted(told.told), rests)
+
+
+def _entity(entity: Entity) -> tuple[object, ...]:
+    state = (entity.merged_into, entity.retired_at, dict(entity.metadata))
+    return (entity.id, tuple(entity.owner), entity.name, entity.type, entity.version, *state)
+
+
+def _relation(line: Relation) -> tuple[object, ...]:
+    ends = (line.subject, line.predicate, line.object)
+    return (
+        line.id,
+        line.version,
+        tuple(line.owner),
+        *ends,
+        line.valid_from,
+        line.valid_to,
+        line.recorded_at,
+        line.given,
+    )
+
+
+def _change(change: GraphChange) -> Iterator[object]:
+    yield from (change.id, change.kind, tuple(change.owner), change.entity, change.relation, change.other)
+    yield from (change.reason, change.at, change.actor, change.batch, change.cause)
+    yield sorted(str(entity) for _, entity in change.moved)
+    for state in (change.before, change.after):
+        yield _entity(state) if isinstance(state, Entity) else None if state is None else (state.id, state.version)
+
+
+def _places(record: Record, sources: Iterable[Source]) -> Callable[[Source], tuple[object, ...]]:
+    """Give a function that names what is rested on as it is named in every store."""
+    numbers = {source.message for source in sources if source.message is not None}
+    there = record.read(FetchMessages(EVERYONE, tuple(numbers), 0)) if numbers else {}
+
+    def name(source: Source) -> tuple[object, ...]:
+        found = None if source.message is None else there.get(source.message)
+        place = None if found is None else (tuple(found.owner), found.thread, found.message.id)
+        return (place, source.start, source.end, source.fact, source.version)
+
+    return name

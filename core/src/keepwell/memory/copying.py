@@ -14,6 +14,7 @@ from uuid import UUID
 from keepwell.errors import Conflict, UsageError
 from keepwell.memory.carrying import carry_vectors
 from keepwell.memory.comparing import Summary, differences, summary
+from keepwell.memory.graph_carrying import carry_graph, graph_size, rested
 from keepwell.memory.paging import MAX_PAGE, pages
 from keepwell.models import Change, Fact, Owner, Scope, Source
 from keepwell.recall.analysis import ENGLISH, analysed
@@ -33,6 +34,7 @@ from keepwell.storage.copying import (
     KeepRejectionCopies,
     KeepSecret,
     KeepThreadCopy,
+    MessageCopy,
     ReadMessageCopies,
     ReadRejectionCopies,
     ReadThreadCopies,
@@ -48,6 +50,7 @@ from keepwell.storage.facts import (
     ReadSecret,
     SetPolicy,
 )
+from keepwell.storage.graph_copying import GraphSize, KeepSeen
 from keepwell.storage.languages import NoteLanguage, ReadLanguage, SwitchLanguage
 
 T = TypeVar("T")
@@ -62,7 +65,8 @@ class Copied:
     """What was new in the target, and how the two compare now.
 
     ``held`` counts facts whose key or statement another fact of the target has. ``differences`` says, a line each, in
-    what the target differs from the source; none where it holds the same.
+    what the target differs from the source; none where it holds the same. ``left_out`` says what the source has and
+    the target can not hold.
     """
 
     threads: int = 0
@@ -72,6 +76,11 @@ class Copied:
     rejections: int = 0
     vectors: int = 0
     held: int = 0
+    entities: int = 0
+    relations: int = 0
+    mentions: int = 0
+    graph_changes: int = 0
+    left_out: tuple[str, ...] = ()
     differences: tuple[str, ...] = ()
     source: Summary = field(default_factory=dict)
 
@@ -82,7 +91,10 @@ class Copied:
 
     def __add__(self, other: Copied) -> Copied:
         """Give the counts of both together."""
-        names = ("threads", "messages", "facts", "changes", "rejections", "vectors", "held")
+        names = (
+            "threads", "messages", "facts", "changes", "rejections", "vectors", "held", "entities", "relations",
+            "mentions", "graph_changes",
+        )  # fmt: skip
         return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
@@ -100,9 +112,11 @@ def copy(source: Record, target: Record, *, progress: Progress | None = None) ->
     done += copying.facts()
     copying.policies()
     done += copying.rejections()
+    done += copying.graph()
     done += Copied(vectors=carry_vectors(source, target, copying.owners()))
-    here = summary(source)
-    return replace(done, source=here, differences=differences(here, summary(target)))
+    here = summary(source, graph=copying.with_graph)
+    told = differences(here, summary(target, graph=copying.with_graph))
+    return replace(done, source=here, differences=told, left_out=copying.left_out)
 
 
 @dataclass(slots=True)
@@ -116,6 +130,8 @@ class _Copying:
     total: int = 0
     fact_owners: dict[UUID, Owner] = field(default_factory=dict)
     keys: dict[tuple[Owner, str], UUID] = field(default_factory=dict)
+    size: GraphSize | None = None
+    with_graph: bool = False
 
     def agree(self) -> None:
         """Let both speak one language, and use one space where the target has none."""
@@ -133,6 +149,18 @@ class _Copying:
         for fact in pages(self.source, ListFacts(EVERYONE, versions=True, limit=MAX_PAGE)):
             self.fact_owners.setdefault(fact.id, fact.owner)
         self.total += len(self.fact_owners)
+        self.size = graph_size(self.source)
+        self.with_graph = self.size is not None and graph_size(self.target) is not None
+        self.total += self.size.rows if self.size is not None and self.with_graph else 0
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What the source has, and the target has no place for."""
+        size = self.size
+        if self.with_graph or size is None or not size.rows:
+            return ()
+        rows = f"{size.entities:,} entities, {size.relations:,} relations, {size.mentions:,} mentions"
+        return (f"the graph ({rows}): the target keeps none",)
 
     def owners(self) -> list[Owner]:
         """Give everybody who has a thread or a fact."""
@@ -173,6 +201,8 @@ class _Copying:
             newest = [] if there is None else self.target.read(ReadMessages(thread.owner, thread.id, last=1))
             self.told(0 if there is None else there.message_count)
             done = self.messages(copy, (newest[0].seq or 0) if newest else 0)
+        if self.with_graph and copy.seen_to and not done:
+            self.seen_since(copy)
         self.target.write(KeepThreadCopy(copy))
         return Copied(threads=fresh, messages=done)
 
@@ -181,9 +211,25 @@ class _Copying:
         thread, count = copy.thread, 0
         while rows := self.source.read(ReadMessageCopies(thread.key, after, _BATCH)):
             count += self.target.write(KeepMessageCopies(thread.owner, thread.key, rows))
+            self.seen(copy, rows)
             after = rows[-1].message.seq or 0
             self.told(len(rows))
         return count
+
+    def seen(self, copy: ThreadCopy, rows: Iterable[MessageCopy]) -> None:
+        """Say which of these messages were looked through for names: what was found in them comes along."""
+        ids = tuple(row.message.id for row in rows if (row.message.seq or 0) <= copy.seen_to)
+        if self.with_graph and ids:
+            self.target.write(KeepSeen(copy.thread.owner, {copy.thread.key: ids}))
+
+    def seen_since(self, copy: ThreadCopy) -> None:
+        """Do so for messages that were carried before."""
+        before = UUID(int=copy.thread.key.int - 1)
+        (there,) = self.target.read(ReadThreadCopies(before, 1))
+        after = there.seen_to
+        while after < copy.seen_to and (rows := self.source.read(ReadMessageCopies(copy.thread.key, after, _BATCH))):
+            self.seen(copy, rows)
+            after = rows[-1].message.seq or 0
 
     def policies(self) -> None:
         """Carry the policies of owners."""
@@ -199,6 +245,15 @@ class _Copying:
                 raise Conflict("something was rejected in the target under another secret; lift that, and copy again")
             return Copied()
         return Copied(rejections=sum(self.target.write(KeepRejectionCopies(batch)) for batch in _batches(rows)))
+
+    def graph(self) -> Copied:
+        """Carry the graph, where both keep one; its texts are there."""
+        if not self.with_graph:
+            return Copied()
+        done = carry_graph(self.source, self.target, self.owners(), self.numbers, self.told)
+        return Copied(
+            entities=done.entities, relations=done.relations, mentions=done.mentions, graph_changes=done.changes
+        )
 
     # Facts
 
@@ -257,7 +312,7 @@ class _Copying:
                 owner,
                 tuple(facts),
                 *self.terms(facts),
-                tuple(_renumbered(raw.get((fact.id, fact.version), ()), numbers) for fact in facts),
+                tuple(rested(raw.get((fact.id, fact.version), ()), numbers) for fact in facts),
                 (),
             )
         )
@@ -275,7 +330,7 @@ class _Copying:
         count = 0
         by_owner: dict[Owner, list[Change]] = {}
         for change in changes:
-            moved = replace(change, sources=_renumbered(change.sources, numbers))
+            moved = replace(change, sources=rested(change.sources, numbers))
             by_owner.setdefault(change.owner, []).append(moved)
         for owner, mine in by_owner.items():
             counts = self.target.write(PutHistory(owner, (), (), (), (), tuple(mine)))
@@ -299,15 +354,6 @@ class _Copying:
             known = self.source.read(FindThread(owner, thread))
             self.keys[owner, thread] = UUID(int=0) if known is None else known.key
         return self.keys[owner, thread]
-
-
-def _renumbered(sources: Iterable[Source], numbers: dict[int, int]) -> tuple[Source, ...]:
-    """Give sources as the target has them; a message that is not there any more is none."""
-    return tuple(
-        source if source.message is None else replace(source, message=numbers[source.message])
-        for source in sources
-        if source.message is None or source.message in numbers
-    )
 
 
 def _batches(things: Iterable[T]) -> Iterator[tuple[T, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -94,6 +95,8 @@ class Engine:
         self.tenant = tenant
         self.models = models
         self.habits = habits = habits or Habits()
+        self.wrote_at = -math.inf
+        """When this process appended last, by its clock."""
         self.record: Record = opened.store.record(tenant)
         self.cache = SnapshotCache(cache_bytes)
         self._breakers, self._async_breakers = _breakers()
@@ -218,6 +221,7 @@ class Engine:
 
         A failure leaves them due.
         """
+        self.wrote_at = time.monotonic()
         if appended.written:
             self.notice_language()
             self._embed(appended)

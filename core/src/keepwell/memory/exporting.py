@@ -1,9 +1,10 @@
 """All that is kept about a scope as JSON lines, and back.
 
 A file has one object a line, each with its kind under ``is``: ``head``, then every ``thread`` with its ``message``
-lines, ``fact`` (a line a version), ``change``, ``rejection`` (that there is one, never of what), ``policy``, and
-``end`` with the counts, so that a file that was cut off is known as one. Values that JSON has no word for are tagged
-as :mod:`keepwell.models.codec` does.
+lines, ``fact`` (a line a version), ``change``, ``rejection`` (that there is one, never of what), ``policy``, those of
+the graph (see :mod:`keepwell.memory.graph_exporting`), and ``end`` with the counts, so that a file that was cut off is
+known as one. Values that JSON has no word for are tagged as :mod:`keepwell.models.codec` does. Who reads a file passes
+over lines of a kind that it does not know: kinds may come without a new version of the format.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from pathlib import Path
 from typing import IO, Any
 from uuid import UUID
 
+from keepwell.memory.graph_exporting import graph_lines
 from keepwell.memory.paging import MAX_PAGE, pages
 from keepwell.memory.transfer import Transfer
 from keepwell.models import Change, Fact, Message, Owner, Scope, Source, Thread, codec
 from keepwell.models.message import now
 from keepwell.storage.base import FetchMessages, ListThreads, ReadMessages, Record
+from keepwell.storage.copying import ReadThreadCopies
 from keepwell.storage.facts import ListFacts, ListRejections, RawSources, ReadHistory, SetPolicy
 
 VERSION = 1
@@ -53,7 +56,7 @@ def _lines(record: Record, scope: Scope) -> Iterator[tuple[Line, Transfer]]:
     owners: dict[Owner, None] = {}
     for thread in pages(record, ListThreads(scope, order="created", newest_first=False, limit=MAX_PAGE)):
         owners[thread.owner] = None
-        yield _thread_line(thread), Transfer(threads=1)
+        yield {**_thread_line(thread), **_looked_through(record, thread)}, Transfer(threads=1)
         for message in _messages(record, thread):
             yield _message_line(message), Transfer(messages=1)
     known: set[UUID] = set()
@@ -69,6 +72,13 @@ def _lines(record: Record, scope: Scope) -> Iterator[tuple[Line, Transfer]]:
     for owner in owners:
         if policy := record.write(SetPolicy(owner, {})):
             yield {"is": "policy", "owner": list(owner), "policy": dict(policy)}, Transfer()
+    yield from graph_lines(record, scope, lambda rows: _named(record, scope, rows), owners)
+
+
+def _looked_through(record: Record, thread: Thread) -> Line:
+    """Give up to which message names were looked for, where that was done."""
+    found = record.read(ReadThreadCopies(UUID(int=thread.key.int - 1), 1))
+    return {"seen_to": one.seen_to} if (one := next(iter(found), None)) is not None and one.seen_to else {}
 
 
 def _messages(record: Record, thread: Thread) -> Iterator[Message]:

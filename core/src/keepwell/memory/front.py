@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -105,8 +106,9 @@ class Memory:
         What is not given comes from the settings (``KEEPWELL_*``). ``embedder="auto"`` takes the bundled one
         where the extra ``local`` is installed; None works without vectors. ``language_model`` forms facts from
         messages: an object of LangChain's or LlamaIndex's, a name, an address, or a function. ``worker="thread"``
-        does what is due in the background, as the embedded store does by itself where there is a language model;
-        otherwise ``drain`` does it, or a worker of its own. ``reranker`` looks once more at what a recall found: a
+        does what is due in the background: facts that are to be formed, names that are to be found. The embedded store
+        does so by itself where there is a language model or a graph; else ``drain`` does it, or a worker of its own.
+        ``worker="none"`` leaves it to these. ``reranker`` looks once more at what a recall found: a
         LangChain document compressor, a LlamaIndex node postprocessor, or a function of the question and texts.
         ``graph="record"`` (which is what the settings say where nothing else is) notes who is spoken of and how they
         stand to each other; ``"none"`` does not; ``"neo4j://..."`` does, and has it projected into that Neo4j.
@@ -149,7 +151,7 @@ class Memory:
             _open_stores.release(opened)
             raise
         memory = cls(opened, engine, name)
-        if (worker or settings.worker or worker_of(place, model)) == "thread":
+        if (worker or settings.worker or worker_of(place, model, graph=habits.formation.graph)) == "thread":
             memory._start_worker()
         return memory
 
@@ -362,7 +364,10 @@ class Memory:
     def _start_worker(self) -> None:
         """Do what is due in the background of this process from now on, until the memory is closed."""
         if self._worker is None:
-            self._worker = Worker(lambda: tools_of(self._engine), name=self.tenant)
+            # Names are found by this process's own processor: who appends must not wait for that.
+            alone = self._engine.models.language is None
+            quiet = (lambda: time.monotonic() - self._engine.wrote_at) if alone else None
+            self._worker = Worker(lambda: tools_of(self._engine), name=self.tenant, quiet=quiet)
         self._worker.start()
 
     def reembed(self, embedder: Any = None, *, progress: Progress | None = None) -> int:  # noqa: ANN401 - as in open
@@ -374,7 +379,7 @@ class Memory:
         chosen = engine.models.embedder if embedder is None else embedder_for(embedder)
         if chosen is None:
             raise UsageError("there is no embedder to make vectors with; give one")
-        count = reembed(engine.record, chosen, progress)
+        count = reembed(engine.record, chosen, progress, entities=engine.habits.formation.graph)
         self._live_engine = Engine(
             engine.opened,
             engine.tenant,
@@ -410,8 +415,9 @@ class Memory:
 
         Threads with their messages, numbers, policies and what is due; facts with all versions, sources and history;
         rejections with the secret that they are hashed under; vectors, where the target has none yet or uses the same
-        model. What is there already stays, so it may be run again. Left out are idempotency keys, what model calls
-        cost, versions of messages that were replaced, and the graph, which is found anew.
+        model; the graph with its history, where both keep one (``left_out`` tells where not). What is there already
+        stays, so it may be run again. Left out are idempotency keys, what model calls cost, and versions of messages
+        that were replaced.
 
         Raises:
             UsageError: the target is this memory, or its terms are of another language.

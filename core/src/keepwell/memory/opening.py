@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from keepwell.settings import Settings
 
 
-def worker_of(place: Place, language: LanguageModel | None) -> Literal["thread", "none"]:
-    """Give who does what is due where nobody said: the store of one process does it itself."""
+def worker_of(place: Place, language: LanguageModel | None, *, graph: bool = False) -> Literal["thread", "none"]:
+    """Give who does what is due where nobody said: the store of one process does it itself, where anything can be.
+
+    That is facts to be formed, by a language model, and names to be found (``graph``), by nothing else.
+    """
     embedded = place.dsn is None and place.pool is None
-    return "thread" if embedded and language is not None else "none"
+    return "thread" if embedded and (language is not None or graph) else "none"
 
 
 def habits_of(settings: Settings, language: str | None = None, graph: str | None = None) -> Habits:

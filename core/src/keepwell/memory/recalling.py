@@ -14,7 +14,7 @@ import numpy as np
 
 from keepwell.errors import EmbedderMismatch, StoreUnavailable
 from keepwell.memory.engine import Engine
-from keepwell.memory.linking import described, links_from, links_of, survived
+from keepwell.memory.linking import SAID_OF, closeness, described, links_from, links_of, survived
 from keepwell.memory.request import Request
 from keepwell.memory.reranking import reranked, widened
 from keepwell.models import Evidence, Fact, Message, Recollection, Recollections, Scope
@@ -77,7 +77,7 @@ def recall(
         vector = None
     key = None if space is None else space.key
     asked = _Asked(engine, scope, request, skipped)
-    asked = replace(asked, linked=survived(lambda: _linked(asked, key), skipped))
+    asked = replace(asked, linked=survived(lambda: _linked(asked, vector, key), skipped))
     hits, way = _ranked(asked, vector, key)
     for source, why in skipped.items():
         _log.info("recall without %s: %s", source, why)
@@ -85,16 +85,19 @@ def recall(
     return Recollections(*reranked(engine, given, found, skipped), way)
 
 
-def _linked(asked: _Asked, space: int | None) -> Linked | None:
+def _linked(asked: _Asked, vector: Vectors | None, space: int | None) -> Linked | None:
     """Give what the graph says, from whom the question names, or from whom it describes."""
     engine, scope, request = asked.engine, asked.scope, asked.request
     if not engine.habits.formation.graph:
         return None
-    if meant := described(request):
+    meant = described(request)
+    near = closeness(engine, meant, vector, space)
+    if meant:
         best, _ = _ranked(replace(asked, request=meant), None, space)
-        if found := links_from(engine, scope, request, [hit.key for hit in best]):
+        said = [hit.key for hit in best if hit.shares.get("keyword", 0.0) >= SAID_OF]
+        if said and (found := links_from(engine, scope, request, said, near)):
             return found
-    return links_of(engine, scope, request)
+    return links_of(engine, scope, request, near, meant=meant is not None)
 
 
 def _ranked(asked: _Asked, vector: Vectors | None, space: int | None) -> tuple[list[Hit], str]:

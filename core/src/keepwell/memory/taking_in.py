@@ -12,14 +12,26 @@ from uuid import UUID
 
 from keepwell.errors import ImportFormatError, ThreadExists
 from keepwell.formation.settle import hashes
-from keepwell.importing.kept import KeptChange, KeptFact, KeptPolicy, KeptSource, KeptThread, read_export
+from keepwell.importing.kept import (
+    Kept,
+    KeptChange,
+    KeptFact,
+    KeptPart,
+    KeptPolicy,
+    KeptSource,
+    KeptThread,
+    read_export,
+)
 from keepwell.memory.engine import Engine
+from keepwell.memory.graph_carrying import graph_size
+from keepwell.memory.graph_taking_in import GraphParts
 from keepwell.memory.transfer import Transfer
 from keepwell.models import Change, Fact, Message, Owner, Scope, Source
 from keepwell.models.scope import check_id
 from keepwell.recall.analysis import analysed
 from keepwell.storage.base import AppendMessages, CreateThread, FindThread, Forming
 from keepwell.storage.facts import MessageKeys, PutHistory, SetPolicy
+from keepwell.storage.graph_copying import KeepSeen
 
 _BATCH = 500
 
@@ -49,8 +61,9 @@ class _Import:
     messages: list[Message] = field(default_factory=list)
     facts: list[KeptFact] = field(default_factory=list)
     changes: list[KeptChange] = field(default_factory=list)
+    graph: GraphParts = field(default_factory=GraphParts)
 
-    def take(self, kept: KeptThread | Message | KeptFact | KeptChange | KeptPolicy) -> None:
+    def take(self, kept: Kept) -> None:
         match kept:
             case Message():
                 self.messages.append(kept)
@@ -68,17 +81,26 @@ class _Import:
             case KeptPolicy():
                 self.check(kept.owner)
                 self.configure(kept)
+            case KeptPart():
+                self.check(self.graph.take(kept))
             case _:
                 assert_never(kept)
 
     def finish(self) -> Transfer:
-        """Write facts and history, whose messages are all there now."""
+        """Write facts, history and graph, whose messages are all there now."""
         self.flush()
-        named = [*(one.sources for one in self.facts), *(one.sources for one in self.changes)]
+        named = [*(one.sources for one in self.facts), *(one.sources for one in self.changes), self.graph.sources]
         numbers = self.numbers(source for sources in named for source in sources)
         for owner in self.in_order():
             self.put(owner, numbers)
+        if self.keeps_graph:
+            self.done += self.graph.put(self.engine.record, self.scope, numbers)
         return self.done
+
+    @property
+    def keeps_graph(self) -> bool:
+        """Whether this memory has a graph: with ``graph="none"`` nothing of one is written."""
+        return self.engine.habits.formation.graph
 
     def in_order(self) -> list[Owner]:
         """Give the owners of facts, those whose facts others are formed from before these others."""
@@ -119,8 +141,17 @@ class _Import:
         terms, marks = tuple(one.terms for one in told), tuple(one.signals for one in told)
         append = AppendMessages(self.thread.owner, self.thread.id, batch, terms, None, marks, self.forming)
         appended = self.engine.write(append)
+        self.looked_through(appended.thread, batch)
         self.engine.after_append(appended)
         self.done += Transfer(messages=len(appended.written))
+
+    def looked_through(self, key: UUID, batch: tuple[Message, ...]) -> None:
+        """Say which of these messages need not be looked through for names: what was found in them comes along."""
+        if self.thread is None or not self.keeps_graph:
+            return
+        ids = tuple(message.id for message in batch if (message.seq or 0) <= self.thread.seen_to)
+        if ids and graph_size(self.engine.record, self.scope) is not None:
+            self.engine.write(KeepSeen(self.thread.owner, {key: ids}))
 
     def configure(self, kept: KeptPolicy) -> None:
         there = self.engine.write(SetPolicy(kept.owner, {}))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keepwell.recall.analysis import ENGLISH, Language, analyse
-from keepwell.recall.arrays import Floats, Ints
+from keepwell.recall.arrays import Flags, Floats, Ints
 from keepwell.recall.words import Words
 
 MOST_WORDS = 4
@@ -42,10 +42,15 @@ _DESCRIBED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """What the graph adds to rows: ``keys`` (n,), each once, and the log-odds that they have before others (n,)."""
+    """What the graph adds to rows: ``keys`` (n,), each once, and the log-odds that they have before others (n,).
+
+    ``named`` (n,) are those that only name whom the question names. Where that is somebody who speaks, it counts not:
+    what others say of a speaker is weighed without the graph.
+    """
 
     keys: Ints
     odds: Floats
+    named: Flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,8 @@ def linked(
         share = (GROUND / max(1, one.hops) if one.rests else named[one.hops]) if wanted else 0.0
         odds[one.key] = max(odds.get(one.key, 0.0), share)
     kept = {key: share for key, share in odds.items() if share}
-    return Linked(np.fromiter(kept, np.int64, len(kept)), np.fromiter(kept.values(), np.float32, len(kept)))
+    shares = np.fromiter(kept.values(), np.float32, len(kept))
+    return Linked(np.fromiter(kept, np.int64, len(kept)), shares, shares <= NAMED[0])
 
 
 def _fitting(

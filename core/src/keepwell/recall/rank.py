@@ -85,7 +85,7 @@ def rank(
         return _newest(snapshot, eligible, limit)
     first = cheap(snapshot, question, statistics, None if allowed is None else eligible)
     rows = _pool(first, eligible, max(POOL, 4 * limit), snapshot, everything=bool(snapshot.dead) or allowed is not None)
-    graph = _graph(snapshot, linked, eligible)
+    graph = _graph(snapshot, question, linked, eligible)
     if graph is not None:
         rows = np.union1d(rows, np.flatnonzero(graph))
     if not len(rows):
@@ -113,12 +113,13 @@ def rank(
     return _hits(snapshot.keys[rows[best]], odds[best], shares, ranks)
 
 
-def _graph(snapshot: Snapshot, linked: Linked | None, eligible: Flags) -> Column | None:
+def _graph(snapshot: Snapshot, question: Question, linked: Linked | None, eligible: Flags) -> Column | None:
     """Give what the graph adds to each row that may be given; None where it says nothing."""
     if linked is None:
         return None
     added = np.zeros(snapshot.size, np.float32)
-    for key, odds in zip(linked.keys.tolist(), linked.odds.tolist(), strict=True):
+    counts = ~linked.named if question.who else np.ones(len(linked.keys), np.bool_)
+    for key, odds in zip(linked.keys[counts].tolist(), linked.odds[counts].tolist(), strict=True):
         added[snapshot.rows([key])] = odds
     added[~eligible] = 0
     return added if added.any() else None
@@ -176,7 +177,7 @@ def _shares(
     given = table.take(places, axis=1)
     spoken = np.flatnonzero((belongs @ (given != 0)).any(axis=1))
     without = given[:, None] * ~belongs.T[:, spoken, None]
-    lost = sums.take(places) - known.sum(without.reshape(len(table), -1)).reshape(len(spoken), -1)
+    lost = sums.take(places) - known.sum(without.reshape(len(table), -1)).reshape(len(spoken), len(places))
     lost *= np.float32(known.steepness)
     shares = {source: np.zeros(len(places), np.float32) for source in always}
     return shares | dict(zip([sources[at] for at in spoken.tolist()], lost, strict=True))

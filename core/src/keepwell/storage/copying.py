@@ -18,12 +18,17 @@ from keepwell.storage.base import Read, Write
 
 @dataclass(frozen=True, slots=True)
 class ThreadCopy:
-    """A thread with its watermark, when it is due to be formed, and its own policy."""
+    """A thread with its watermark, when it is due to be formed, and its own policy.
+
+    ``seen_to``: up to this ``seq`` its messages were looked through for names. Who keeps the thread does not keep that:
+    see :class:`~keepwell.storage.graph_copying.KeepSeen`.
+    """
 
     thread: Thread
     formed_to: int = 0
     due_at: dt.datetime | None = None
     policy: Mapping[str, Any] = field(default_factory=dict)
+    seen_to: int = 0
 
 
 @dataclass(frozen=True, slots=True)

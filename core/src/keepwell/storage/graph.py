@@ -37,6 +37,7 @@ from keepwell.models.graph import (
     Relation,
 )
 from keepwell.storage.base import Read, Write
+from keepwell.storage.embeddings import Near
 
 if TYPE_CHECKING:
     from keepwell.recall.arrays import Ints
@@ -205,6 +206,14 @@ class FindEntities(Read[tuple[FoundEntity, ...]]):
 
 
 @dataclass(frozen=True, slots=True)
+class NearEntities(Read[tuple[FoundEntity, ...]]):
+    """The scope's entities whose embeddings are close to a text, best first; ``score`` is the cosine."""
+
+    scope: Scope
+    near: Near
+
+
+@dataclass(frozen=True, slots=True)
 class ListEntities(Read[Entities]):
     """One page of the scope's entities, those seen last first (what was never seen comes last)."""
 
@@ -339,7 +348,8 @@ class Support:
     ``entities[i]`` is the entity whose mention it is, or the farther end of ``relations[i]`` where it is what that
     relation rests on (None: a mention). A text comes once for each reason. ``names`` has the name of each entity that
     was reached, ``asked`` those that the question named. ``ways`` has, of entities of the rows that relations led to,
-    the predicates of those relations.
+    the predicates of those relations. ``near`` has those of ``asked`` that were found by their embeddings, with how
+    close they are.
     """
 
     keys: Ints
@@ -350,13 +360,15 @@ class Support:
     predicates: Mapping[UUID, str] = field(default_factory=dict)
     asked: Mapping[UUID, str] = field(default_factory=dict)
     ways: Mapping[UUID, frozenset[str]] = field(default_factory=dict)
+    near: Mapping[UUID, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class SupportOf(Read[Support]):
     """The texts behind entities within some hops: the hot read of recall, one round trip.
 
-    The entities are those of ``entities`` and those of the scope that have exactly one of ``names`` (folded here).
+    The entities are those of ``entities`` and those of the scope that have exactly one of ``names`` (folded here);
+    where none has, or ``near`` says so, also those that are near.
     Relations are followed as in :class:`ReadNeighbours`. ``limit`` texts at most, nearest first and then newest; of
     each entity no more than ``each`` mentions, the newest. Only facts' versions that stand (with ``as_of``: stood) and
     are not re-opened.
@@ -370,6 +382,7 @@ class SupportOf(Read[Support]):
     as_of: dt.datetime | None = None
     each: int = 20
     limit: int = 200
+    near: Near | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,7 +417,7 @@ class Projected:
     Properties by kind; all have ``user_id``, ``agent_id``, ``run_id``:
 
     - entity: ``name``, ``type``, ``aliases`` (list), ``version``, ``merged_into`` (or None), ``first_seen``,
-      ``last_seen``. What was taken away is gone.
+      ``last_seen``, ``embedding`` (a list of numbers in the space in use, or None). What was taken away is gone.
     - relation: ``subject``, ``object`` (ids of what they are taken to be), ``predicate``, ``version``, ``valid_from``,
       ``valid_to``, ``recorded_at``, ``grounds`` (what it rests on: a list of ``m:NUMBER`` and ``f:ID:VERSION``). The
       standing version; where there is none it is gone.
@@ -514,8 +527,8 @@ class CountProjected(Read[dict[ProjectedKind, Tally]]):
 
 __all__ = [
     "PROJECTED_KINDS", "ApplyGraph", "CountProjected", "EntityContext", "FindEntities", "FindUnmentioned",
-    "FoundEntity", "GraphCounts", "GraphEdits", "GraphHistory", "ListEntities", "ListRelations", "Outbox", "Projected",
-    "ProjectedKind", "Projection", "PruneOutbox", "ReadContexts", "ReadEntities", "ReadGraph", "ReadMentions",
-    "ReadNeighbours", "ReadOutbox", "ReadPaths", "ReadProjection", "ScanProjected", "SetProjection", "Support",
-    "SupportOf", "Tally", "TextToSee", "Unmentioned",
+    "FoundEntity", "GraphCounts", "GraphEdits", "GraphHistory", "ListEntities", "ListRelations", "NearEntities",
+    "Outbox", "Projected", "ProjectedKind", "Projection", "PruneOutbox", "ReadContexts", "ReadEntities", "ReadGraph",
+    "ReadMentions", "ReadNeighbours", "ReadOutbox", "ReadPaths", "ReadProjection", "ScanProjected", "SetProjection",
+    "Support", "SupportOf", "Tally", "TextToSee", "Unmentioned",
 ]  # fmt: skip

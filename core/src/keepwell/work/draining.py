@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from keepwell.storage.base import PostTerms, Prune
+from keepwell.errors import KeepwellError
+from keepwell.providers.embedding import Embedder
+from keepwell.storage.base import PostTerms, Prune, Record, Space
 from keepwell.storage.facts import FindForming
 from keepwell.work.due import distil_due, embed_facts, expire, index_due, plan_distillation, reform_due
-from keepwell.work.embedding import embed_due
+from keepwell.work.embedding import embed_due, embed_entities
 from keepwell.work.forming import FormedThread, form_thread
 from keepwell.work.projecting import Brought
 from keepwell.work.tools import Tools
 
 REMOVALS_KEPT = dt.timedelta(hours=24)
 _PAGE = 100
+_log = logging.getLogger("keepwell.work")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,8 @@ def chores(
     embedded = 0
     if tools.embedder is not None and tools.space is not None:
         embedded = embed_due(tools.record, tools.space, tools.embedder) + embed_facts(tools)
+        if tools.settings.graph:
+            _embed_entities(tools.record, tools.space, tools.embedder)
     brought = Brought() if tools.projector is None else tools.projector.sync(early=early, stopping=stopping)
     return Drained(
         embedded=embedded,
@@ -95,6 +101,13 @@ def chores(
         projected=brought.changes,
         skipped=() if brought.skipped is None else (f"projection: {brought.skipped}",),
     )
+
+
+def _embed_entities(record: Record, space: Space, embedder: Embedder) -> None:
+    try:
+        embed_entities(record, space, embedder)
+    except KeepwellError:
+        _log.warning("entities wait for their embeddings", exc_info=True)
 
 
 def _see(tools: Tools, stopping: Callable[[], bool]) -> int:

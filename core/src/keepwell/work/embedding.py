@@ -20,8 +20,11 @@ from keepwell.storage.base import (
     SwitchSpace,
     VectorRow,
 )
+from keepwell.storage.embeddings import DueEntity, EntityVector, FindUnembedded, PutEntityVectors
 
 BATCH = 256
+_LONGEST = 500
+"""So many characters of an entity's words are embedded."""
 Progress = Callable[[int], None]
 
 
@@ -51,8 +54,39 @@ def embed_appended(record: Record, space: Space, embedder: Embedder, appended: A
     return record.write(PutVectors(space.key, vectors_of(texts, embedder), done))
 
 
-def reembed(record: Record, embedder: Embedder, progress: Progress | None = None) -> int:
-    """Build the embedder's space beside the one in use, switch to it, and give how many messages it took."""
+def embed_entities(record: Record, space: Space, embedder: Embedder) -> int:
+    """Make the embeddings of entities that lack one in the space in use, and count them.
+
+    One that changed while the model ran stays due.
+    """
+    count = 0
+    while due := record.read(FindUnembedded(space.key)):
+        kept = record.write(PutEntityVectors(space.key, entity_vectors_of(due, embedder)))
+        count += kept
+        if not kept:
+            break
+    return count
+
+
+def entity_vectors_of(entities: Sequence[DueEntity], embedder: Embedder) -> tuple[EntityVector, ...]:
+    """Give the unit vectors of entities, one of each: zeros for what means nothing, without asking the model."""
+    import numpy as np  # noqa: PLC0415 - not at the import of keepwell
+
+    texts = [one.text.encode("utf-8", "replace").decode()[:_LONGEST] for one in entities]
+    readable = list(dict.fromkeys(text for text in texts if text.strip()))
+    matrix = unit(_asked(embedder, readable), embedder.dimension, len(readable)) if readable else ()
+    vectors = dict(zip(readable, matrix, strict=True))
+    nothing = np.zeros(embedder.dimension, np.float32)
+    return tuple(
+        EntityVector(one.id, vectors.get(text, nothing), one.version) for one, text in zip(entities, texts, strict=True)
+    )
+
+
+def reembed(record: Record, embedder: Embedder, progress: Progress | None = None, *, entities: bool = False) -> int:
+    """Build the embedder's space beside the one in use, switch to it, and give how many messages it took.
+
+    ``entities``: those of the graph, too.
+    """
     space = record.write(OpenSpace(embedder.model, embedder.dimension))
     count = 0
     while True:
@@ -61,11 +95,23 @@ def reembed(record: Record, embedder: Embedder, progress: Progress | None = None
             count += len(texts)
             if progress is not None:
                 progress(count)
+        if entities:
+            _embed_entities_beside(record, space, embedder)
         try:
             record.write(SwitchSpace(space.key))
         except Conflict:
             continue  # messages came meanwhile: they are embedded in the next round
+        if entities:
+            embed_entities(record, space, embedder)  # what came meanwhile, and what has none
         return count
+
+
+def _embed_entities_beside(record: Record, space: Space, embedder: Embedder) -> None:
+    """Make what entities lack in a space that is not in use, page by page."""
+    after = UUID(int=0)
+    while due := record.read(FindUnembedded(space.key, after)):
+        record.write(PutEntityVectors(space.key, entity_vectors_of(due, embedder)))
+        after = due[-1].id
 
 
 def _missing(record: Record, space: Space) -> Iterable[Sequence[DueText]]:

@@ -17,8 +17,9 @@ from keepwell.storage.graph import PROJECTED_KINDS, Outbox, Projected, Projected
 from keepwell.storage.neo4j.blocks import block
 from keepwell.storage.neo4j.driver import Bolt, Row, Transaction, rows
 from keepwell.storage.neo4j.migrations import migrate
-from keepwell.storage.neo4j.saying import EDGES, LABELS, Label, Place, Said, checksum, read_back, say, times
+from keepwell.storage.neo4j.saying import EDGES, LABELS, EdgeType, Label, Said, checksum, owned, read_back, say, written
 
+_AT_ONCE = 5000
 _KINDS: Mapping[str, ProjectedKind] = {name: kind for kind, name in (*LABELS.items(), *EDGES.items())}
 
 
@@ -215,17 +216,15 @@ class Neo4jProjection:
     def _put(
         self, tx: Transaction, things: Sequence[Projected], generation: int, stamp: int, *, fresh: bool = False
     ) -> None:
-        """Write things in their present state; in a ``fresh`` generation none of them has an older one."""
-        place = Place(self.tenant, generation, stamp)
+        """Write things in their present state; in a ``fresh`` generation none of them was written before."""
         where = {**self._where(generation), "stamp": stamp}
-        said, left = say(things, place), _Ends()
-        for type_, ids in () if fresh else _edge_ids(things).items():
-            left.add(rows(tx, block("drop_edges", TYPE=type_), ids=ids, **where))
-        _put_nodes(tx, said, where, left)
-        for (type_, start, end), edges in said.edges.items():
-            instants = times(_KINDS[type_], "r", "row.edge")
-            statement = block("put_edges", TYPE=type_, FROM=start, TO=end, TIMES=instants)
-            tx.run(statement, rows=edges, **where).consume()
+        said, left = say(things), _Ends()
+        if fresh:
+            _make(tx, said, where)
+        else:
+            _renew_edges(tx, said, where, left)
+            _put_nodes(tx, said, where, left)
+        _put_edges(tx, said, where, fresh=fresh)
         for kind, label in LABELS.items():
             if said.gone.get(kind):
                 left.add(rows(tx, block("drop_nodes", LABEL=label), ids=said.gone[kind], **where))
@@ -233,8 +232,14 @@ class Neo4jProjection:
             tx.run(block("sweep", LABEL=label), ids=ids, **where).consume()
 
     def _remove(self, generation: int) -> None:
-        for label in ("Entity", "Fact", "Message", "Thread"):
-            self.bolt.alone(block("remove_generation", LABEL=label), self._where(generation), seconds=600.0)
+        """Remove what one rebuild wrote, some at a time, so that half a gigabyte of memory is enough for any of it."""
+        # Relations first: a node of very many would be too much by itself.
+        steps = [block("remove_edges", TYPE=type_) for type_ in EDGES.values()]
+        steps += [block("remove_nodes", LABEL=label) for label in ("Entity", "Fact", "Message", "Thread")]
+        where = {**self._where(generation), "limit": _AT_ONCE}
+        for step in steps:
+            while self.bolt.write(lambda tx, step=step: rows(tx, step, **where))[0]["count"] == _AT_ONCE:  # type: ignore[misc]  # one step
+                pass
 
     def _one(self, name: str, **parameters: Any) -> Row | None:  # noqa: ANN401 - values of Cypher
         found = self.bolt.write(lambda tx: rows(tx, block(name), tenant=self.tenant, **parameters))
@@ -255,26 +260,55 @@ class _Ends:
         return [(label, sorted(ids)) for label, ids in self._ids.items()]
 
 
+def _renew_edges(tx: Transaction, said: Said, where: Mapping[str, Any], left: _Ends) -> None:
+    """Renew relations between the same two; take away those that are gone or lead elsewhere, to be put again."""
+    old: dict[EdgeType, list[str]] = {EDGES[kind]: list(said.gone[kind]) for kind in EDGES if said.gone.get(kind)}
+    for (type_, start, end), edges in said.edges.items():
+        statement = block("renew_edges", TYPE=type_, SAID=written(_KINDS[type_], 2))
+        renewed = {ident for row in rows(tx, statement, rows=edges, **where) for ident in row["ids"]}
+        said.edges[type_, start, end] = [row for row in edges if row[2] not in renewed]
+        old.setdefault(type_, []).extend(row[2] for row in said.edges[type_, start, end])
+    for type_, ids in old.items():
+        if ids:
+            left.add(rows(tx, block("drop_edges", TYPE=type_), ids=ids, **where))
+
+
+def _put_edges(tx: Transaction, said: Said, where: Mapping[str, Any], *, fresh: bool) -> None:
+    for (type_, start, end), edges in said.edges.items():
+        if edges:
+            words = {"TYPE": type_, "FROM": start, "TO": end, "SAID": written(_KINDS[type_], 2)}
+            tx.run(block("make_edges" if fresh else "put_edges", **words), rows=edges, **where).consume()
+
+
 def _put_nodes(tx: Transaction, said: Said, where: Mapping[str, Any], left: _Ends) -> None:
     for label, nodes in said.nodes.items():
-        instants = times(_KINDS[label], "n", "row")
-        tx.run(block("put_nodes", LABEL=label, TIMES=instants), rows=nodes, **where).consume()
-    if said.threads:
-        tx.run(block("put_threads"), rows=said.threads, **where).consume()
+        tx.run(block("put_nodes", LABEL=label, SAID=written(_KINDS[label])), rows=nodes, **where).consume()
+    _put_threads(tx, said, where, "put_lies")
     if said.nodes.get("Fact"):
-        left.add(rows(tx, block("drop_grounds"), ids=[node["id"] for node in said.nodes["Fact"]], **where))
+        left.add(rows(tx, block("drop_grounds"), ids=[node[0] for node in said.nodes["Fact"]], **where))
+    _put_grounds(tx, said, where)
+
+
+def _make(tx: Transaction, said: Said, where: Mapping[str, Any]) -> None:
+    """Write nodes where none was; a fact or a message that others rest on may have been made by those."""
+    for label, nodes in said.nodes.items():
+        name = "make_nodes" if label == "Entity" else "put_nodes"
+        tx.run(block(name, LABEL=label, SAID=written(_KINDS[label])), rows=nodes, **where).consume()
+    _put_threads(tx, said, where, "make_lies")
+    _put_grounds(tx, said, where)
+
+
+def _put_threads(tx: Transaction, said: Said, where: Mapping[str, Any], lies: str) -> None:
+    if said.threads:
+        threads = list(said.threads.values())
+        tx.run(block("put_threads", OWNED=owned(1)), rows=threads, **where).consume()
+        tx.run(block(lies, OWNED=owned(2)), rows=said.lies, **where).consume()
+
+
+def _put_grounds(tx: Transaction, said: Said, where: Mapping[str, Any]) -> None:
     for label, grounds in said.grounds.items():
         if grounds:
-            tx.run(block("put_grounds", LABEL=label), rows=grounds, **where).consume()
-
-
-def _edge_ids(things: Sequence[Projected]) -> dict[str, list[str]]:
-    """Give the ids of relations, by type: whatever became of one, its old form goes first."""
-    found: dict[str, list[str]] = {}
-    for thing in things:
-        if thing.kind in EDGES:
-            found.setdefault(EDGES[thing.kind], []).append(thing.id)
-    return found
+            tx.run(block("put_grounds", LABEL=label, OWNED=owned(2)), rows=grounds, **where).consume()
 
 
 def _shown(kind: ProjectedKind, row: Row) -> Shown:

@@ -33,8 +33,17 @@ def read_threads(tables: Tables, query: ReadThreadCopies) -> tuple[ThreadCopy, .
     talks = sorted(tables.threads.values(), key=lambda talk: talk.thread.key)
     found = [talk for talk in talks if talk.thread.key > (query.after or _FIRST)]
     return tuple(
-        ThreadCopy(talk.view, talk.formed, talk.due_at, dict(kept(dict(talk.policy)))) for talk in found[: query.limit]
+        ThreadCopy(talk.view, talk.formed, talk.due_at, dict(kept(dict(talk.policy))), _seen_to(tables, talk))
+        for talk in found[: query.limit]
     )
+
+
+def _seen_to(tables: Tables, talk: Conversation) -> int:
+    """Give up to where names were looked for: what was replaced since was not looked through."""
+    graph = tables.graph
+    rows = (entry.row for entry in talk.in_order)
+    anew = [row.seq - 1 for row in rows if row.versions and graph.read.get(row.key) != row.recorded.isoformat()]
+    return min([graph.seen.get(talk.thread.key, 0), *anew])
 
 
 def read_messages(tables: Tables, query: ReadMessageCopies) -> tuple[MessageCopy, ...]:

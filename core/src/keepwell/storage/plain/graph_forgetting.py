@@ -45,7 +45,8 @@ def remove_graph(tables: Tables, messages: Iterable[int], facts: Iterable[UUID])
     graph, gone = tables.graph, (set(messages), set(facts))
     going = _Going({number for number, (_, one) in graph.mentions.items() if _rests(one, gone)})
     for name, one in graph.relations.items():
-        if one.sources and not one.given and all(_rests(source, gone) for source in one.sources):
+        spent = gone[0] | _words_of(tables, {source.fact for source in one.sources} & gone[1])
+        if one.sources and not one.given and all(_rests(source, (spent, gone[1])) for source in one.sources):
             going.versions.add(name)
     going.changes = {
         ident for ident, one in graph.changes.items() if any(_rests(source, gone) for source in one.change.sources)
@@ -63,6 +64,12 @@ def drop_mentions(tables: Tables, numbers: Iterable[int], kept: frozenset[UUID])
 
 def _rests(one: Source | Mention, gone: tuple[set[int], set[UUID]]) -> bool:
     return one.message in gone[0] or one.fact in gone[1]
+
+
+def _words_of(tables: Tables, facts: set[UUID | None]) -> set[int]:
+    """Give the messages that facts rest on: they speak for what rests on those facts no more than these do."""
+    versions = [one for (ident, _), one in tables.facts.items() if ident in facts] if facts else []
+    return {source.message for one in versions for source in one.sources if source.message is not None}
 
 
 def _counts(going: _Going) -> dict[str, int]:

@@ -36,6 +36,7 @@ from keepwell.storage.graph import (
     SupportOf,
 )
 from keepwell.storage.plain.graph import find_unmentioned
+from keepwell.storage.plain.graph_embeddings import close
 from keepwell.storage.plain.tables import Tables
 
 _NEVER = dt.datetime(1, 1, 2, tzinfo=dt.UTC)
@@ -198,7 +199,10 @@ def support(tables: Tables, query: SupportOf) -> Support:
     """Give the texts behind entities, nearest first and then newest; of each the relation's before mentions."""
     named = find(tables, FindEntities(query.scope, query.names, limit=1000)) if query.names else ()
     asked = dict.fromkeys(_asked(tables, query.scope, query.entities), "")
-    asked |= {one.entity.id: one.name for one in named if one.entity.retired_at is None}
+    called = {one.entity.id: one.name for one in named if one.entity.retired_at is None}
+    wanted = query.near if query.near is not None and (query.near.beside or not called) else None
+    alike = {} if wanted is None else close(tables, query.scope, wanted)
+    asked |= {**dict.fromkeys(alike, ""), **called}
     lines = _lines(tables, query)
     hops = _hops(lines, asked, query.hops)
     rows: list[tuple[int, bool, float, int, UUID, UUID | None]] = []
@@ -226,6 +230,7 @@ def support(tables: Tables, query: SupportOf) -> Support:
         {line.id: line.predicate for line in lines if line.id in {row[5] for row in rows}},
         asked,
         {row[4]: frozenset(ways[row[4]]) for row in rows if row[4] in ways},
+        alike,
     )
 
 

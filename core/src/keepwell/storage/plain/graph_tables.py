@@ -5,12 +5,22 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 from keepwell.formation.graph_edits import fold
 from keepwell.models import Owner, Scope
 from keepwell.models.graph import Entity, GraphChange, Mention, Relation
+
+if TYPE_CHECKING:
+    from keepwell.recall.arrays import Floats
+
+
+class Made(NamedTuple):
+    """An embedding, and of which words."""
+
+    version: str
+    vector: Floats
 
 
 class Named(NamedTuple):
@@ -46,7 +56,10 @@ class Target(NamedTuple):
 
 @dataclass(slots=True)
 class Graph:
-    """The graph of a tenant: ``seen`` by thread and ``facts_seen`` by owner are watermarks, ``read`` is by message."""
+    """The graph of a tenant: ``seen`` by thread and ``facts_seen`` by owner are watermarks, ``read`` is by message.
+
+    ``vectors`` are embeddings by entity and space.
+    """
 
     entities: dict[UUID, Entity] = field(default_factory=dict)
     mentions: dict[int, Named] = field(default_factory=dict)
@@ -55,6 +68,7 @@ class Graph:
     seen: dict[UUID, int] = field(default_factory=dict)
     read: dict[int, str] = field(default_factory=dict)
     facts_seen: dict[Owner, int] = field(default_factory=dict)
+    vectors: dict[tuple[UUID, int], Made] = field(default_factory=dict)
     target: Target | None = None
     noted: tuple[Noted, ...] = ()
 
@@ -69,6 +83,7 @@ class Graph:
             seen=dict(self.seen),
             read=dict(self.read),
             facts_seen=dict(self.facts_seen),
+            vectors=dict(self.vectors),
         )
 
     def of(self, entity: UUID) -> list[Mention]:

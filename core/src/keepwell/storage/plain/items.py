@@ -18,6 +18,7 @@ from keepwell.storage.facts import DueItem
 from keepwell.storage.items import FindItems, ItemDraft, KeepItems, ListNamespaces, PutItems, ReadItems
 from keepwell.storage.plain.facts import Event, Kept, Times, Version
 from keepwell.storage.plain.filters import fits
+from keepwell.storage.plain.graph_following import follow
 from keepwell.storage.plain.settling import cascade
 from keepwell.storage.plain.tables import Tables, kept, now
 
@@ -29,7 +30,8 @@ def put_items(tables: Tables, change: PutItems) -> tuple[ChangeKind, ...]:
     """Put items, and look at the facts that rest on a version which ends."""
     at = tables.instant()
     made = [_put(tables, change, item, at) for item in change.items]
-    cascade(tables, [(one.fact, one) for one in made if one is not None and one.before is not None])
+    ended = [one for one in made if one is not None and one.before is not None]
+    follow(tables, [*ended, *cascade(tables, [(one.fact, one) for one in ended])])
     return tuple("NONE" if one is None else one.kind for one in made)
 
 

@@ -29,6 +29,7 @@ from keepwell.storage.graph import (
     SetProjection,
     Tally,
 )
+from keepwell.storage.plain.graph_embeddings import embedding_of
 from keepwell.storage.plain.graph_tables import Noted, Target
 from keepwell.storage.plain.tables import Conversation, Entry, Tables, now
 
@@ -158,6 +159,7 @@ def _entity(tables: Tables, one: Entity) -> dict[str, Any]:
         "name": one.name, "type": one.type, "version": one.version, "aliases": aliases,
         "merged_into": None if one.merged_into is None else str(one.merged_into),
         "first_seen": _micros(min(times, default=None)), "last_seen": _micros(max(times, default=None)),
+        "embedding": None if (made := embedding_of(tables, one.id)) is None else made.tolist(),
     }  # fmt: skip
 
 

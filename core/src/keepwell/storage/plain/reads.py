@@ -31,6 +31,8 @@ from keepwell.storage.plain.due import DUE_READS
 from keepwell.storage.plain.fact_reads import FACT_READS
 from keepwell.storage.plain.forgetting import FORGET_READS
 from keepwell.storage.plain.forming import FORMING_READS
+from keepwell.storage.plain.graph_copying import GRAPH_COPY_READS
+from keepwell.storage.plain.graph_embeddings import EMBEDDING_READS
 from keepwell.storage.plain.graph_reads import GRAPH_READS
 from keepwell.storage.plain.items import ITEM_READS
 from keepwell.storage.plain.languages import LANGUAGE_READS
@@ -180,9 +182,11 @@ READS: Final[Mapping[type, Callable[[Tables, Any], Any]]] = MappingProxyType(
         **FORGET_READS,
         **SPACE_READS,
         **COPY_READS,
+        **GRAPH_COPY_READS,
         **LANGUAGE_READS,
         **ITEM_READS,
         **GRAPH_READS,
+        **EMBEDDING_READS,
         **OUTBOX_READS,
     }
 )

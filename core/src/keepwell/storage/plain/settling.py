@@ -19,6 +19,7 @@ from keepwell.storage.plain import graph
 from keepwell.storage.plain.due import record_calls
 from keepwell.storage.plain.facts import Event, Kept, Refusal, Version, in_order
 from keepwell.storage.plain.forming import check, finish
+from keepwell.storage.plain.graph_following import follow
 from keepwell.storage.plain.tables import Request, Tables, fingerprint, kept
 
 CASCADE: Final = "cascade"
@@ -80,6 +81,7 @@ def _apply(tables: Tables, change: ApplyEdits) -> Changes:
     if change.graph is not None:
         places = landed(change.edits, settled, there)
         graph.write(tables, change.owner, change.graph, change.actor, change.batch, landed=places)
+    follow(tables, [*(one.change for one in settled), *caused])
     events = [tables.changes[one.id] for one in (*(one.change for one in settled), *caused)]
     return Changes(tuple(event.view(tables.facts) for event in events))
 

@@ -26,6 +26,8 @@ from keepwell.storage.plain.due import DUE_WRITES
 from keepwell.storage.plain.forgetting import FORGET_WRITES
 from keepwell.storage.plain.forming import FORMING_WRITES
 from keepwell.storage.plain.graph import GRAPH_WRITES
+from keepwell.storage.plain.graph_copying import GRAPH_COPY_WRITES
+from keepwell.storage.plain.graph_embeddings import EMBEDDING_WRITES
 from keepwell.storage.plain.history import HISTORY_WRITES
 from keepwell.storage.plain.items import ITEM_WRITES
 from keepwell.storage.plain.languages import LANGUAGE_WRITES
@@ -169,6 +171,7 @@ WRITES: Final[Mapping[type, Callable[[Tables, Any], Any]]] = MappingProxyType(
         ApplyEdits: apply_edits,
         **HISTORY_WRITES,
         **GRAPH_WRITES,
+        **EMBEDDING_WRITES,
         **OUTBOX_WRITES,
         **FORMING_WRITES,
         **DUE_WRITES,
@@ -176,6 +179,7 @@ WRITES: Final[Mapping[type, Callable[[Tables, Any], Any]]] = MappingProxyType(
         **MOVE_WRITES,
         **SPACE_WRITES,
         **COPY_WRITES,
+        **GRAPH_COPY_WRITES,
         **LANGUAGE_WRITES,
         **ITEM_WRITES,
     }

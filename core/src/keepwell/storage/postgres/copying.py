@@ -34,7 +34,9 @@ _FIRST = UUID(int=0)
 def read_threads(walls: Walls, query: ReadThreadCopies) -> Plan[tuple[ThreadCopy, ...]]:
     """Give threads in the order of their keys."""
     rows = yield walls.step("copy_threads", key=query.after or _FIRST, limit=query.limit)
-    return tuple(ThreadCopy(thread_of(tuple(row)), formed, due, loads(policy)) for *row, formed, due, policy in rows)
+    return tuple(
+        ThreadCopy(thread_of(tuple(row)), formed, due, loads(policy), seen) for *row, formed, due, policy, seen in rows
+    )
 
 
 def read_messages(walls: Walls, query: ReadMessageCopies) -> Plan[tuple[MessageCopy, ...]]:

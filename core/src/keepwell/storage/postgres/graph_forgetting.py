@@ -124,7 +124,7 @@ def resting(walls: Walls, messages: Sequence[int], facts: Sequence[UUID]) -> Pla
     going.touched = set(going.mentions.values())
     if going.grounds:
         items: dict[str, Any] = {"items": going.grounded, "versions": [version for _, version in going.grounds]}
-        rows = yield walls.step("graph_versions", **items)
+        rows = yield walls.step("graph_versions", messages=list(messages), facts=list(facts), **items)
         _lose_versions(going, rows)
     if going.changes:
         rows = yield walls.step("graph_grounded", items=going.changes)

@@ -17,9 +17,10 @@ from keepwell.formation.graph_edits import fold, grams
 from keepwell.models import Scope
 from keepwell.models.graph import Entities, Entity, GraphChanges, Mention, Neighbourhood, Path, Relation
 from keepwell.storage import graph as seam
+from keepwell.storage.embeddings import Near
 from keepwell.storage.postgres.graph_rows import change_of, entity_of, mention_of, relation_of, together
 from keepwell.storage.postgres.rows import storable
-from keepwell.storage.postgres.runner import Plan, Rows
+from keepwell.storage.postgres.runner import FloatArray, Plan, Rows
 from keepwell.storage.postgres.walls import Walls
 
 FAN = 32
@@ -38,7 +39,7 @@ def find(walls: Walls, query: seam.FindEntities) -> Plan[tuple[seam.FoundEntity,
         runs = ["\n".join(sorted(grams(folded))) for folded in folds]
         most = 4 * query.limit * max(1, len(folds))
         rows += yield walls.scoped("names_alike", query.scope, grams=runs, least=query.fuzzy, most=most)
-    entities = yield from _by_id(walls, query.scope, [row[3] for row in rows])
+    entities = yield from by_id(walls, query.scope, [row[3] for row in rows])
     return tuple(_found(query, rows, entities))
 
 
@@ -57,7 +58,7 @@ def _found(query: seam.FindEntities, rows: Rows, entities: Mapping[UUID, Entity]
         yield from mine[: query.limit]
 
 
-def _by_id(walls: Walls, scope: Scope, ids: Iterable[object]) -> Plan[dict[UUID, Entity]]:
+def by_id(walls: Walls, scope: Scope, ids: Iterable[object]) -> Plan[dict[UUID, Entity]]:
     """Give entities and their groups, the ones that they are taken to be with all names."""
     wanted = list({UUID(str(ident)) for ident in ids})
     if not wanted:
@@ -68,7 +69,7 @@ def _by_id(walls: Walls, scope: Scope, ids: Iterable[object]) -> Plan[dict[UUID,
 
 def entities(walls: Walls, query: seam.ReadEntities) -> Plan[dict[UUID, Entity]]:
     """Give entities by id."""
-    found = yield from _by_id(walls, query.scope, query.ids)
+    found = yield from by_id(walls, query.scope, query.ids)
     there = {ident: found[ident] for ident in query.ids if ident in found}
     if not query.resolve:
         return there
@@ -82,7 +83,7 @@ def listing(walls: Walls, query: seam.ListEntities) -> Plan[Entities]:
     place = {"at": None if at == _BEGINNING else at, "id": ident, "type": query.type, "limit": query.limit + 1}
     rows = yield walls.scoped("list_entities", query.scope, **place)
     page = rows[: query.limit]
-    found = yield from _by_id(walls, query.scope, [ident for ident, _ in page])
+    found = yield from by_id(walls, query.scope, [ident for ident, _ in page])
     more = _mark(page[-1][1] or _BEGINNING, page[-1][0]) if len(rows) > query.limit else None
     return Entities(tuple(found[UUID(str(ident))] for ident, _ in page), more)
 
@@ -106,7 +107,7 @@ def _group(walls: Walls, scope: Scope, entity: UUID | None) -> Plan[list[UUID]]:
     """Give the ids of all that is taken to be the same as an entity."""
     if entity is None:
         return []
-    return list((yield from _by_id(walls, scope, [entity])))
+    return list((yield from by_id(walls, scope, [entity])))
 
 
 def mentions(walls: Walls, query: seam.ReadMentions) -> Plan[tuple[Mention, ...]]:
@@ -137,7 +138,7 @@ def _edges(walls: Walls, query: seam.ReadNeighbours | seam.ReadPaths, from_: Ite
 
 def neighbours(walls: Walls, query: seam.ReadNeighbours) -> Plan[Neighbourhood]:
     """Give what lies around entities, hop by hop."""
-    known = yield from _by_id(walls, query.scope, query.entities)
+    known = yield from by_id(walls, query.scope, query.entities)
     hops = {known[ident].now: 0 for ident in query.entities if ident in known}
     hops = {ident: 0 for ident in hops if ident in known and known[ident].is_itself}
     frontier, met = list(hops), dict[UUID, _Edge]()
@@ -149,7 +150,7 @@ def neighbours(walls: Walls, query: seam.ReadNeighbours) -> Plan[Neighbourhood]:
         reached = dict.fromkeys(end for edge in edges for end in edge[2:] if end not in hops)
         frontier = list(reached)[: query.limit - len(hops)]
         hops |= dict.fromkeys(frontier, hop)
-    found = yield from _by_id(walls, query.scope, hops)
+    found = yield from by_id(walls, query.scope, hops)
     inside = [edge for edge in met.values() if edge[2] in hops and edge[3] in hops]
     lines = yield from _resolved(walls, query.scope, inside)
     return Neighbourhood({ident: found[ident] for ident in hops}, hops, tuple(lines.values()))
@@ -168,7 +169,7 @@ def _resolved(walls: Walls, scope: Scope, edges: Sequence[_Edge]) -> Plan[dict[U
 
 def paths(walls: Walls, query: seam.ReadPaths) -> Plan[tuple[Path, ...]]:
     """Give the shortest ways, looking from the start outwards and from the end against it."""
-    known = yield from _by_id(walls, query.scope, [query.start, query.end])
+    known = yield from by_id(walls, query.scope, [query.start, query.end])
     if query.start not in known or query.end not in known:
         return ()
     start, end = known[query.start].now, known[query.end].now
@@ -176,7 +177,7 @@ def paths(walls: Walls, query: seam.ReadPaths) -> Plan[tuple[Path, ...]]:
         return ()
     edges = yield from _explore(walls, query, start, end)
     ways = _ways(edges, start, end, query.max_hops, query.limit)
-    found = yield from _by_id(walls, query.scope, {one for way in ways for one in way[0]})
+    found = yield from by_id(walls, query.scope, {one for way in ways for one in way[0]})
     lines = yield from _resolved(walls, query.scope, list({edge[0]: edge for way in ways for edge in way[1]}.values()))
     return tuple(Path(tuple(found[one] for one in way[0]), tuple(lines[edge[0]] for edge in way[1])) for way in ways)
 
@@ -234,30 +235,62 @@ def support(walls: Walls, query: seam.SupportOf) -> Plan[seam.Support]:
         each=query.each,
         limit=query.limit,
         fan=FAN,
+        **closeness(query.near),
     )
+    return _support(rows)
+
+
+def _support(rows: Rows) -> seam.Support:
+    ids = _Ids()
     texts = [row for row in rows if row[0] == "text"]
     said: dict[str, dict[UUID, str]] = {"asked": {}, "name": {}, "predicate": {}}
     ways: dict[UUID, set[str]] = {}
+    near: dict[UUID, float] = {}
     for what, _, entity, relation, _, word in rows:
         if what == "way":
-            ways.setdefault(UUID(str(entity)), set()).add(word)
+            ways.setdefault(ids[entity], set()).add(word)
+        elif what == "near":
+            near[ids[entity]] = float(word)
         elif what != "text":
-            said[what][UUID(str(entity or relation))] = word
+            said[what][ids[entity or relation]] = word
     return seam.Support(
         np.array([row[4] for row in texts], np.int64),
         np.array([row[1] for row in texts], np.int64),
-        tuple(UUID(str(row[2])) for row in texts),
-        tuple(None if row[3] is None else UUID(str(row[3])) for row in texts),
+        tuple(ids[row[2]] for row in texts),
+        tuple(None if row[3] is None else ids[row[3]] for row in texts),
         said["name"],
         said["predicate"],
         said["asked"],
         {ident: frozenset(predicates) for ident, predicates in ways.items()},
+        near,
     )
+
+
+class _Ids(dict[UUID, UUID]):
+    """The driver's ids as plain ones, each made once: a walk names the same few in hundreds of rows."""
+
+    def __missing__(self, ident: UUID) -> UUID:
+        self[ident] = plain = UUID(int=ident.int)
+        return plain
+
+
+def closeness(near: Near | None) -> dict[str, Any]:
+    """Give the values for ``close_entities``; without a vector nothing is close."""
+    if near is None:
+        return {"space": None, "vector": None, "least": 1.0, "most": 0, "spread": 0.0, "beside": False}
+    return {
+        "space": near.space,
+        "vector": FloatArray(near.vector),
+        "least": near.least,
+        "most": near.most,
+        "spread": near.spread,
+        "beside": near.beside,
+    }
 
 
 def contexts(walls: Walls, query: seam.ReadContexts) -> Plan[dict[UUID, seam.EntityContext]]:
     """Give the company of entities."""
-    known = yield from _by_id(walls, query.scope, query.entities)
+    known = yield from by_id(walls, query.scope, query.entities)
     asked = [ident for ident in query.entities if ident in known]
     members = [(ident, one.id) for ident in asked for one in known.values() if one.now == known[ident].now]
     place = {"entities": [ident for ident, _ in members], "members": [member for _, member in members]}

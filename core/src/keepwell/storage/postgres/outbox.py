@@ -11,6 +11,7 @@ from typing import Any
 from keepwell.errors import InvalidQuery
 from keepwell.models.codec import loads
 from keepwell.storage import graph as seam
+from keepwell.storage.postgres.nearest import floats
 from keepwell.storage.postgres.runner import Plan, Rows
 from keepwell.storage.postgres.walls import Walls
 
@@ -100,9 +101,13 @@ def _states(walls: Walls, names: Iterable[_Name]) -> Plan[dict[_Name, seam.Proje
     return found
 
 
-def _projected(kind: seam.ProjectedKind, ident: str, state: str) -> seam.Projected:
+def _projected(kind: seam.ProjectedKind, ident: str, state: str, embedding: bytes | None = None) -> seam.Projected:
     mark = int(sha256(state.encode()).hexdigest()[:_MARK_DIGITS], 16)
-    return seam.Projected(kind, ident, mark, _properties(state))
+    properties = _properties(state)
+    if kind == "entity":
+        vector = floats(embedding)
+        properties["embedding"] = None if vector is None else vector.tolist()
+    return seam.Projected(kind, ident, mark, properties)
 
 
 def _properties(state: str) -> dict[str, Any]:

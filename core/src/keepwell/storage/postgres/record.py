@@ -14,15 +14,18 @@ from psycopg import errors as pg
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from keepwell.errors import StoreUnavailable, UsageError
-from keepwell.storage import base, facts, graph, items, languages
+from keepwell.storage import base, embeddings, facts, graph, items, languages
 from keepwell.storage import copying as carried
+from keepwell.storage import graph_copying as carried_graph
 from keepwell.storage.postgres import (
     appending,
     due,
     expiring,
     forgetting,
     forming,
+    graph_copying,
     graph_due,
+    graph_embeddings,
     graph_reading,
     graph_writing,
     history,
@@ -82,7 +85,13 @@ _WRITES: dict[type[base.Write[Any]], Planner] = {
     carried.KeepSecret: carrying.keep_secret,
     carried.KeepRejectionCopies: carrying.keep_rejections,
     graph.ApplyGraph: graph_writing.apply,
+    carried_graph.KeepEntityCopies: graph_copying.keep_entities,
+    carried_graph.KeepRelationCopies: graph_copying.keep_relations,
+    carried_graph.KeepMentionCopies: graph_copying.keep_mentions,
+    carried_graph.KeepGraphChangeCopies: graph_copying.keep_changes,
+    carried_graph.KeepSeen: graph_copying.keep_seen,
     graph.SetProjection: outbox.set_projection,
+    embeddings.PutEntityVectors: graph_embeddings.put,
     graph.PruneOutbox: outbox.prune,
     items.PutItems: stored.put,
     items.KeepItems: stored.keep,
@@ -123,8 +132,16 @@ _READS: dict[type[base.Read[Any]], Planner] = {
     carried.ReadThreadCopies: carrying.read_threads,
     carried.ReadMessageCopies: carrying.read_messages,
     carried.ReadRejectionCopies: carrying.read_rejections,
+    carried_graph.SizeGraph: graph_copying.size,
+    carried_graph.ReadEntityCopies: graph_copying.read_entities,
+    carried_graph.ReadRelationCopies: graph_copying.read_relations,
+    carried_graph.ReadMentionCopies: graph_copying.read_mentions,
+    carried_graph.ReadGraphChangeCopies: graph_copying.read_changes,
+    carried_graph.ReadSeen: graph_copying.seen,
     graph.FindUnmentioned: graph_due.find,
     graph.FindEntities: graph_reading.find,
+    embeddings.FindUnembedded: graph_embeddings.find,
+    graph.NearEntities: graph_embeddings.near,
     graph.ListEntities: graph_reading.listing,
     graph.ReadEntities: graph_reading.entities,
     graph.ReadContexts: graph_reading.contexts,

@@ -18,7 +18,7 @@ from keepwell.formation.settle import Draft, Edit, Settled, Standing, mark, sett
 from keepwell.models import Change, Changes, Fact, Owner, Scope
 from keepwell.models.codec import dumps
 from keepwell.storage import facts as seam
-from keepwell.storage.postgres import due, forgetting, forming, graph_writing, history
+from keepwell.storage.postgres import due, forgetting, forming, graph_following, graph_writing, history
 from keepwell.storage.postgres.facts import FACT_WIDTH, fact_of, row_of, source_rows
 from keepwell.storage.postgres.runner import FloatArray, Plan
 from keepwell.storage.postgres.walls import Walls
@@ -77,6 +77,7 @@ def _apply(walls: Walls, change: seam.ApplyEdits) -> Plan[Changes]:
         work.named = {fact: made for made in work.changes for fact in _facts_of(made) if made.after is not None}
     yield from _cascade(walls, work)
     yield from _write_graph(walls, change, landed(change.edits, settled, standing))
+    yield from graph_following.follow(walls, work.changes, change.owner)
     return Changes(tuple(work.now(made) for made in work.changes))
 
 
@@ -258,6 +259,7 @@ def follow(walls: Walls, ended: dict[UUID, Change]) -> Plan[None]:
     ((at, _),) = yield walls.step("rejected", Owner("", "", ""), hashes=[])
     work = _Work(at.astimezone(dt.UTC), {}, ended=ended)
     yield from _cascade(walls, work)
+    yield from graph_following.follow(walls, (*ended.values(), *work.changes))
 
 
 def _cascade(walls: Walls, work: _Work) -> Plan[None]:

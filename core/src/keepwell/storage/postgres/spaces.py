@@ -105,6 +105,7 @@ def switch(walls: Walls, change: base.SwitchSpace) -> Plan[None]:
     yield walls.step("switch_off")
     if not (yield walls.step("switch_on", space=change.space)):
         raise NotFound("there is no such space")
+    yield walls.step("switch_entities", space=change.space)
     yield walls.step("switch_threads", space=change.space)
     if (yield from missing(walls, base.FindMissing(change.space, 0, 1))):
         raise Conflict(

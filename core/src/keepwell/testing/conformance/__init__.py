@@ -55,7 +55,9 @@ pytest.register_assert_rewrite(
             "likeness",
             "graph_base",
             "graph",
+            "graph_following",
             "graph_forgetting",
+            "graph_embedding",
             "projection",
             "items_base",
             "items",
@@ -86,6 +88,8 @@ from keepwell.testing.conformance.forgetting import ForgettingConformance  # noq
 from keepwell.testing.conformance.formation import FormationConformance  # noqa: E402
 from keepwell.testing.conformance.formation_failures import FormationFailuresConformance  # noqa: E402
 from keepwell.testing.conformance.graph import GraphConformance  # noqa: E402
+from keepwell.testing.conformance.graph_embedding import GraphEmbeddingConformance  # noqa: E402
+from keepwell.testing.conformance.graph_following import GraphFollowingConformance  # noqa: E402
 from keepwell.testing.conformance.graph_forgetting import GraphForgettingConformance  # noqa: E402
 from keepwell.testing.conformance.idempotency import IdempotencyConformance  # noqa: E402
 from keepwell.testing.conformance.item_searches import ItemSearchesConformance  # noqa: E402
@@ -119,6 +123,8 @@ __all__ = [
     "FormationConformance",
     "FormationFailuresConformance",
     "GraphConformance",
+    "GraphEmbeddingConformance",
+    "GraphFollowingConformance",
     "GraphForgettingConformance",
     "HistoryConformance",
     "IdempotencyConformance",

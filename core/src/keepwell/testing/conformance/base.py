@@ -66,6 +66,7 @@ Capability = Literal[
     "item_searches",
     "graph",
     "graph_forgetting",
+    "graph_embedding",
     "projection",
     "copying",
 ]

@@ -17,6 +17,7 @@ from keepwell.recall.arrays import Delta, Mark
 from keepwell.storage.base import LoadScope, Prune, Read, Write
 from keepwell.storage.copying import KeepSecret
 from keepwell.storage.facts import ReadSecret
+from keepwell.storage.plain.graph_embeddings import drop_stale
 from keepwell.storage.plain.loading import difference, whole
 from keepwell.storage.plain.outbox import note
 from keepwell.storage.plain.reads import READS
@@ -261,5 +262,6 @@ def _apply(tables: Tables, change: Write[R]) -> tuple[Tables, R]:
         raise UsageError(f"{type(change).__name__} is no write of this store")
     copy = tables.copy()
     answer = do(copy, change)
+    drop_stale(copy.graph, copy.spaces)
     note(tables, copy)
     return copy, answer

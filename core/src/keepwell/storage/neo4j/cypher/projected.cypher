@@ -9,9 +9,8 @@ CALL (a) {
         AND ($at IS NULL OR (coalesce(r.valid_from <= $at, true) AND coalesce(r.valid_to > $at, true)))
     RETURN r, b ORDER BY r.recorded_at DESC LIMIT $fan
 }
-RETURN r.id AS id, r.predicate AS predicate, b.id AS far, b.name AS name, r.grounds AS grounds,
-    startNode(r).id AS subject, endNode(r).id AS object,
-    r.recorded_at.epochSeconds * 1000000 + r.recorded_at.microsecond AS recorded
+RETURN collect([r.id, r.predicate, b.id, b.name, r.grounds, startNode(r).id, endNode(r).id,
+    r.recorded_at.epochSeconds * 1000000 + r.recorded_at.microsecond]) AS rows
 
 // name: texts
 // The texts that name entities, the newest of each: messages, and facts that are held.
@@ -26,11 +25,11 @@ CALL (a) {
     RETURN CASE WHEN text:Message THEN toInteger(text.id) ELSE -text.number END AS key,
         m.at.epochSeconds * 1000000 + m.at.microsecond AS at
 }
-RETURN a.id AS id, key, at
+RETURN collect([a.id, key, at]) AS rows
 
 // name: held
 // The facts of these that are held, with their numbers.
 MATCH (p:KeepwellProjection {tenant: $tenant})
 UNWIND $ids AS id
 MATCH (f:Fact {tenant: $tenant, generation: p.generation, id: id}) WHERE @scope(f) AND NOT f.reopened
-RETURN f.id AS id, f.version AS version, f.number AS number
+RETURN collect([f.id, f.version, f.number]) AS rows

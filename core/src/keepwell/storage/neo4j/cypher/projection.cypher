@@ -67,21 +67,37 @@ SET p.building_until = 0
 // name: put_nodes
 // Nodes of one label in their present state, where that is newer than what is there.
 UNWIND $rows AS row
-MERGE (n:@LABEL {tenant: $tenant, generation: $generation, id: row.id})
+MERGE (n:@LABEL {tenant: $tenant, generation: $generation, id: row[0]})
 WITH n, row WHERE coalesce(n.stamp, -1) < $stamp
-SET n = row@TIMES
+SET n = @SAID
+
+// name: make_nodes
+// Nodes of one label that nobody can have made before.
+UNWIND $rows AS row
+CREATE (:@LABEL @SAID)
 
 // name: put_threads
-// The threads of messages, and that these lie in them.
+// The threads of messages.
 UNWIND $rows AS row
-MATCH (m:Message {tenant: $tenant, generation: $generation, id: row.id})
-MERGE (t:Thread {tenant: $tenant, generation: $generation, id: row.thread.id})
-SET t += row.thread
-WITH m, t, row
+MERGE (t:Thread {tenant: $tenant, generation: $generation, id: row[0]})
+SET t += @OWNED, t.thread_id = row[4]
+
+// name: put_lies
+// That messages lie in their threads, and in no other.
+UNWIND $rows AS row
+MATCH (m:Message {tenant: $tenant, generation: $generation, id: row[0]})
+MATCH (t:Thread {tenant: $tenant, generation: $generation, id: row[1]})
 OPTIONAL MATCH (m)-[old:IN]->(other) WHERE other <> t
 DELETE old
 MERGE (m)-[i:IN]->(t)
-SET i = row.edge
+SET i = @OWNED
+
+// name: make_lies
+// That messages which were just made lie in their threads.
+UNWIND $rows AS row
+MATCH (m:Message {tenant: $tenant, generation: $generation, id: row[0]})
+MATCH (t:Thread {tenant: $tenant, generation: $generation, id: row[1]})
+CREATE (m)-[:IN @OWNED]->(t)
 
 // name: drop_grounds
 // Take away what facts rested on before; gives the nodes at the other end.
@@ -93,10 +109,18 @@ RETURN DISTINCT labels(to)[0] AS label, to.id AS id
 // name: put_grounds
 // What facts rest on; the other end is made, without a word, where it has not come yet.
 UNWIND $rows AS row
-MATCH (f:Fact {tenant: $tenant, generation: $generation, id: row.from})
-MERGE (to:@LABEL {tenant: $tenant, generation: $generation, id: row.to})
+MATCH (f:Fact {tenant: $tenant, generation: $generation, id: row[0]})
+MERGE (to:@LABEL {tenant: $tenant, generation: $generation, id: row[1]})
 MERGE (f)-[r:RESTS_ON]->(to)
-SET r = row.edge
+SET r = @OWNED
+
+// name: renew_edges
+// Relations of one type that are there, between the same two: their present state; gives the ids of those.
+UNWIND $rows AS row
+MATCH (a)-[r:@TYPE {tenant: $tenant, generation: $generation, id: row[2]}]->(b)
+WHERE r.stamp < $stamp AND a.id = row[0] AND b.id = row[1]
+SET r = @SAID
+RETURN collect(row[2]) AS ids
 
 // name: drop_edges
 // Take away relations of one type that are older than what is known now; gives the nodes at both ends.
@@ -110,12 +134,18 @@ RETURN DISTINCT end.label AS label, end.id AS id
 // name: put_edges
 // Relations of one type in their present state; an end is made, without a word, where it has not come yet.
 UNWIND $rows AS row
-OPTIONAL MATCH ()-[there:@TYPE {tenant: $tenant, generation: $generation, id: row.edge.id}]->()
+OPTIONAL MATCH ()-[there:@TYPE {tenant: $tenant, generation: $generation, id: row[2]}]->()
 WITH row, there WHERE there IS NULL
-MERGE (a:@FROM {tenant: $tenant, generation: $generation, id: row.from})
-MERGE (b:@TO {tenant: $tenant, generation: $generation, id: row.to})
-CREATE (a)-[r:@TYPE]->(b)
-SET r = row.edge@TIMES
+MERGE (a:@FROM {tenant: $tenant, generation: $generation, id: row[0]})
+MERGE (b:@TO {tenant: $tenant, generation: $generation, id: row[1]})
+CREATE (a)-[:@TYPE @SAID]->(b)
+
+// name: make_edges
+// Relations of one type that nobody can have made before.
+UNWIND $rows AS row
+MERGE (a:@FROM {tenant: $tenant, generation: $generation, id: row[0]})
+MERGE (b:@TO {tenant: $tenant, generation: $generation, id: row[1]})
+CREATE (a)-[:@TYPE @SAID]->(b)
 
 // name: drop_nodes
 // Take away nodes of one label with what is theirs; one that others point at stays, without a word.
@@ -185,10 +215,19 @@ MATCH (n:Entity|Fact|Message|Thread {tenant: $tenant})
 WHERE n.generation IS NOT NULL
 RETURN DISTINCT n.generation AS generation
 
-// name: remove_generation
-// Remove what one rebuild wrote.
-MATCH (n:@LABEL {tenant: $tenant, generation: $generation})
-CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS
+// name: remove_edges
+// Remove some of the relations of a type that one rebuild wrote; counts them.
+MATCH ()-[r:@TYPE {tenant: $tenant, generation: $generation}]->() WHERE r.id > ''
+WITH r LIMIT $limit
+DELETE r
+RETURN count(*) AS count
+
+// name: remove_nodes
+// Remove some of the nodes of a label likewise, with what leads to them.
+MATCH (n:@LABEL {tenant: $tenant, generation: $generation}) WHERE n.id > ''
+WITH n LIMIT $limit
+DETACH DELETE n
+RETURN count(*) AS count
 
 // name: forget_projection
 // Remove the state of a tenant's projection.

@@ -1,8 +1,10 @@
 -- Carrying a tenant from one store to another: what is told of its rows, and rows that are kept under their own keys.
 
 -- name: copy_threads
--- Give threads in the order of their keys, after one.
-select @thread(t), t.formed_to, t.due_at, t.policy
+-- Give threads in the order of their keys, after one; with up to where names were looked for.
+select @thread(t), t.formed_to, t.due_at, t.policy, least(t.graph_to, (
+    select min(m.seq) - 1 from {schema}.message m where @reached(m) and m.thread = t.key and m.graph_again
+))
 from {schema}.thread t where @wall(t) and t.key > %(key)s order by t.key limit %(limit)s
 
 -- name: copy_messages

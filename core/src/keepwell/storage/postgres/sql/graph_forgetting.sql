@@ -24,9 +24,17 @@ select 'ground', count(*), g.item, g.version, '' from (
 ) g group by g.item, g.version
 
 -- name: graph_versions
--- Give versions of relations with their ends, whether they were given and stand, and how many grounds they have.
+-- Give versions of relations with their ends, whether they were given and stand, and how many grounds they have. The
+-- words that a fact which goes was formed from speak for what rests on that fact no more.
 select r.id, r.version, r.subject, r.object, r.given, r.retired_at is null, (
-    select count(*) from {schema}.ground g where @reached(g) and g.item = r.id and g.version = r.version
+    select count(*) from {schema}.ground g
+    where @reached(g) and g.item = r.id and g.version = r.version and not (
+        g.message is not null and g.message <> all(%(messages)s::bigint[]) and exists (
+            select 1 from {schema}.ground h join {schema}.source s on s.fact = h.fact
+            where @reached(h) and @reached(s) and h.item = g.item and h.version = g.version
+                and h.fact = any(%(facts)s::uuid[]) and s.message = g.message and s.version > 0
+        )
+    )
 )
 from unnest(%(items)s::uuid[], %(versions)s::integer[]) as w (id, version) cross join lateral (
     select r.* from {schema}.relation r where @reached(r) and r.id = w.id and r.version = w.version offset 0
@@ -265,3 +273,31 @@ update {schema}.owner o set
 from fact f
 where @wall(o) and o.user_id = %(to_user_id)s and o.agent_id = %(to_agent_id)s and o.run_id = %(to_run_id)s
     and f.first is not null
+
+-- name: relations_on_facts
+-- Give the newest versions of relations that rest on facts, each with who retracted it where that came last.
+select @relation(r), (
+    select case c.kind when 'DELETE' then c.actor end from {schema}.graph_change c
+    where @reached(c) and c.relation = r.id order by c.number desc limit 1
+)
+from (
+    select distinct g.item from unnest(%(facts)s::uuid[]) as w (id) cross join lateral (
+        select g.item from {schema}.ground g where @reached(g) and g.fact = w.id and g.version > 0 offset 0
+    ) g
+) i
+cross join lateral (
+    select r.* from {schema}.relation r where @reached(r) and r.id = i.item order by r.version desc limit 1
+) r
+
+-- name: facts_grounding
+-- Give of versions of facts which version stands and says the same, and the messages that the fact rests on.
+select f.id, f.version, (
+    select n.version from {schema}.fact n
+    where @reached(n) and n.id = f.id and n.retired_at is null and n.fingerprint = f.fingerprint limit 1
+), array(
+    select distinct s.message from {schema}.source s
+    where @reached(s) and s.fact = f.id and s.version > 0 and s.message is not null
+)
+from unnest(%(facts)s::uuid[], %(versions)s::integer[]) as w (id, version) cross join lateral (
+    select f.* from {schema}.fact f where @reached(f) and f.id = w.id and f.version = w.version offset 0
+) f

@@ -210,19 +210,29 @@ end
 -- name: support
 -- Give the texts behind entities within two relations in one go, nearest first and then newest: where the way starts,
 -- what it reaches, and what its relations rest on.
-with asked as materialized (
+with named as materialized (
+    select coalesce(e.merged_into, e.id) as id, n.shown as asked
+    from unnest((select %(folds)s::text[])) as w (folded)
+    cross join lateral (
+        select n.entity, n.shown from {schema}.name n where @scope(n) and n.folded = w.folded limit %(fan)s
+    ) n
+    cross join lateral (
+        select e.id, e.merged_into from {schema}.entity e
+        where @reached(e) and e.id = n.entity and e.retired_at is null offset 0
+    ) e
+), close as materialized (
+    select c.id, c.score from (@use(close_entities)) c
+    where %(beside)s::boolean or not exists (select 1 from named)
+), alike as materialized (
+    select c.id, c.score from close c
+    where c.score >= greatest(%(least)s::float8, (select max(m.score) from close m) - %(spread)s::float8)
+), asked as materialized (
     select distinct on (id) id, asked from (
-        select coalesce(e.merged_into, e.id) as id, n.shown as asked
-        from unnest(%(folds)s::text[]) as w (folded)
-        cross join lateral (
-            select n.entity, n.shown from {schema}.name n where @scope(n) and n.folded = w.folded limit %(fan)s
-        ) n
-        cross join lateral (
-            select e.id, e.merged_into from {schema}.entity e
-            where @reached(e) and e.id = n.entity and e.retired_at is null offset 0
-        ) e
+        select n.id, n.asked from named n
         union all
-        select coalesce(e.merged_into, e.id), '' from unnest(%(entities)s::uuid[]) as w (id) cross join lateral (
+        select a.id, '' from alike a
+        union all
+        select coalesce(e.merged_into, e.id), '' from unnest((select %(entities)s::uuid[])) as w (id) cross join lateral (
             select e.id, e.merged_into from {schema}.entity e
             where @within(e) and e.id = w.id and e.retired_at is null offset 0
         ) e
@@ -249,7 +259,7 @@ with asked as materialized (
                 order by r.recorded_at desc limit %(fan)s
             )
         ) r
-        where %(hops)s::integer > 0
+        where (select %(hops)s::integer) > 0
     ) d
     cross join lateral (
         select e.id, e.merged_into from {schema}.entity e
@@ -281,7 +291,7 @@ with asked as materialized (
                 order by r.recorded_at desc limit %(fan)s / 4
             )
         ) r
-        where %(hops)s::integer > 1
+        where (select %(hops)s::integer) > 1
         order by r.recorded_at desc limit 16 * %(fan)s::integer
     ) d
     cross join lateral (
@@ -339,6 +349,8 @@ with asked as materialized (
 select 'text', c.hops, c.entity, c.relation, c.key, null from chosen c
 union all
 select 'asked', 0, a.id, null, null, a.asked from asked a
+union all
+select 'near', 0, a.id, null, null, a.score::text from alike a
 union all
 select 'name', 0, n.id, null, null, e.name
 from (select distinct c.entity as id from chosen c union select a.id from asked a) n

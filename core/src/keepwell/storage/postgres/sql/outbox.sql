@@ -57,12 +57,20 @@ json_build_object(
         ) n
     ),
     'first_seen', (extract(epoch from e.first_seen) * 1000000)::bigint,
-    'last_seen', (extract(epoch from e.last_seen) * 1000000)::bigint
+    'last_seen', (extract(epoch from e.last_seen) * 1000000)::bigint,
+    'embedding', encode(sha256(@use(packed_embedding)), 'hex')
 )::text
 
+-- name: packed_embedding
+-- The embedding of an entity in the space in use.
+(
+    select {extensions}.vector_send(v.embedding) from {schema}.entity_vector v
+    where @reached(v) and v.entity = e.id and v.space = e.space
+)
+
 -- name: projected_entity
--- Give states of entities by id, those that are there.
-select e.id::text, @use(entity_state) from {schema}.entity e
+-- Give states of entities by id, those that are there, with their embeddings: the states have hashes of these.
+select e.id::text, @use(entity_state), @use(packed_embedding) from {schema}.entity e
 where @reached(e) and e.id = any(%(ids)s::text[]::uuid[]) and e.retired_at is null
 
 -- name: scan_entity

@@ -103,5 +103,7 @@ update {schema}.thread t set space = %(space)s, embedded_to = t.last_seq where @
 -- Remove the vectors of all other spaces, and the spaces.
 with vector as (
     delete from {schema}.vector v where @wall(v) and v.space <> %(space)s
+), embedding as (
+    delete from {schema}.entity_vector v where @wall(v) and v.space <> %(space)s
 )
 delete from {schema}.space s where @wall(s) and s.key <> %(space)s
