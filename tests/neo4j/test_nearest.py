@@ -41,11 +41,12 @@ Vectors = NDArray[np.float32]
 
 
 @pytest.fixture
-def record(neo4j_uri: str, tenant: str) -> Iterator[Neo4jRecord]:
-    """Give an empty record in Neo4j."""
+def record(neo4j_uri: str, tenant: str, bolt: Bolt) -> Iterator[Neo4jRecord]:
+    """Give an empty record in Neo4j; what came to be in it is gone afterwards, for it can be much."""
     store = Neo4jStore(neo4j_uri)
     yield store.record(tenant)
     store.close()
+    bolt.alone("MATCH (n {tenant: $t}) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 1000 ROWS", {"t": tenant})
 
 
 @pytest.fixture

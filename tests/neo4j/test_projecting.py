@@ -101,12 +101,11 @@ def test_an_erased_person_is_in_no_property(village: Village, projector: Project
 
 def _mentions(bolt: Bolt, word: str) -> int:
     """Count nodes and relations any property of which contains a word."""
-    nodes = "MATCH (n) WHERE any(k IN keys(n) WHERE toString(n[k]) CONTAINS $w OR any(v IN CASE WHEN n[k] IS :: LIST<ANY> THEN n[k] ELSE [] END WHERE toString(v) CONTAINS $w)) RETURN count(*) AS x"
-    edges = nodes.replace("MATCH (n)", "MATCH ()-[n]->()")
+    said = "n[k] IS :: STRING AND n[k] CONTAINS $w OR n[k] IS :: LIST<STRING> AND any(v IN n[k] WHERE v CONTAINS $w)"
     return sum(
         row["x"]
-        for cypher in (nodes, edges)
-        for row in bolt.rows(cypher.replace("toString(n[k])", "toStringOrNull(n[k])"), {"w": word})
+        for every in ("(n)", "()-[n]->()")
+        for row in bolt.rows(f"MATCH {every} WHERE any(k IN keys(n) WHERE {said}) RETURN count(*) AS x", {"w": word})
     )
 
 

@@ -102,7 +102,7 @@ HEAVY: dict[str, Callable[[ScopedThread], Coroutine[Any, Any, object]]] = {
 
 @pytest.mark.parametrize("name", HEAVY)
 async def test_heavy_calls_do_their_work_elsewhere(name: str, open_memory: Callable[..., Memory], tenant: str) -> None:
-    """While a heavy call runs, the loop's own thread never works for 50 ms at a stretch; nearly all is done by others.
+    """While a heavy call runs, the loop's own thread never works for long at a stretch; nearly all is done by others.
 
     The thread's own time is looked at, because a busy machine may leave it waiting by the clock.
     """

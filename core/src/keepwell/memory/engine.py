@@ -119,15 +119,19 @@ class Engine:
         return _drive(script, lambda change: self.write(change, connection))
 
     async def aperform(self, script: Script[R], connection: object = None) -> R:
-        """Do the same without holding up the loop; an asynchronous connection is used on the loop itself."""
+        """Do the same without holding up the loop; an asynchronous connection is used on the loop itself.
+
+        What the script works out is done elsewhere, and not on the store's threads: they may all be waiting for
+        locks that the caller's transaction holds.
+        """
         if not is_asynchronous(connection):
             return await self.run(self.perform, script, connection)
-        try:
-            change = next(script)
-            while True:
-                change = script.send(await self.record.awrite(change, connection))
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]  # a generator's value is untyped there
+        answer: object = None  # to begin with
+        while True:
+            change, result = await asyncio.to_thread(_advance, script, answer)
+            if change is None:
+                return result  # type: ignore[return-value]  # an ended script's result is what it returns
+            answer = await self.record.awrite(change, connection)
 
     async def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Do database work on a thread of the store's, with the caller's context variables."""
@@ -336,9 +340,17 @@ def _breakers() -> tuple[SyncCircuitBreakerFactory, AsyncCircuitBreakerFactory]:
 
 
 def _drive(script: Script[R], write: Callable[[Write[Any]], Any]) -> R:
+    answer: object = None  # to begin with
+    while True:
+        change, result = _advance(script, answer)
+        if change is None:
+            return result  # type: ignore[return-value]  # an ended script's result is what it returns
+        answer = write(change)
+
+
+def _advance(script: Script[R], answer: object) -> tuple[Write[Any] | None, R | None]:
+    """Give a script's next write, or None and what it returns: no future may carry a ``StopIteration``."""
     try:
-        change = next(script)
-        while True:
-            change = script.send(write(change))
+        return script.send(answer), None
     except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]  # a generator's value is untyped there
+        return None, end.value

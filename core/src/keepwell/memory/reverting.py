@@ -41,9 +41,17 @@ def _of(record: Record, scope: Scope, fact: UUID) -> list[Change]:
 def _resting(
     record: Record, scope: Scope, wanted: Sequence[Undoing], extra: Mapping[UUID, frozenset[Source]]
 ) -> dict[UUID, Fact]:
-    """Give standing facts that rest on those at hand, directly or not, and those that were only said again."""
+    """Give standing facts that rest on those at hand, directly or not, and those that were only said again.
+
+    Of those that rest on a fact that goes, they are the ones that stood before it came: they do without it.
+    """
     at_hand = {one.fact for one in wanted}
     found: dict[UUID, Fact] = {}
+    for one in wanted:
+        if one.before is None:
+            resting = pages(record, ListFacts(scope, rests_on=Source(fact=one.fact), limit=MAX_PAGE))
+            stood = (fact for fact in resting if fact.recorded_at < one.undone[0].at)
+            found |= {fact.id: fact for fact in stood if fact.id not in at_hand}
     said_again = tuple(ident for ident, named in extra.items() if named and ident not in at_hand)
     if said_again:
         found |= {fact.id: fact for fact in pages(record, ListFacts(scope, ids=said_again, limit=MAX_PAGE))}

@@ -11,7 +11,7 @@ from keepwell.formation.graph_edits import AddEntity, Relate, RetractRelation
 from keepwell.models import Fact, Source
 from keepwell.models.graph import GraphChange, Relation
 from keepwell.storage.base import Forget, Record
-from keepwell.storage.graph import GraphEdits, ReadOutbox, SetProjection
+from keepwell.storage.graph import GraphEdits, SetProjection
 from keepwell.testing.conformance.base import ADA, ADAS, Capability, StoreConformance
 from keepwell.testing.conformance.facts_base import (
     COOK,
@@ -28,6 +28,7 @@ from keepwell.testing.conformance.facts_base import (
     update,
 )
 from keepwell.testing.conformance.graph_base import edit, lines, past, predicates
+from keepwell.testing.conformance.projection import noted
 
 WORDS: Final = "Priya is my sister"
 FACT: Final = "Priya is Ada's sister"
@@ -200,13 +201,14 @@ class GraphFollowingConformance(StoreConformance):
         """That a relation ends with its fact, and stands again, is noted for a projection as any change is."""
         self.needs("projection")
         record.write(SetProjection("tests"))
-        position = record.read(ReadOutbox()).position
+        position: str | None = None
 
         def told() -> list[bool]:
             nonlocal position
-            read = record.read(ReadOutbox(position))
-            position = read.position or position
-            return [one.properties is not None for one in read.rows if one.id == str(sisters.relation)]
+            about = str(sisters.relation)
+            read = noted(record, lambda page: any(row.id == about for row in page.rows), after=position)
+            position = read.position
+            return [row.properties is not None for row in read.rows if row.id == about]
 
         apply(record, retract(sisters.fact))
         assert told() == [False]

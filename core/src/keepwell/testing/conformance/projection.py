@@ -46,10 +46,20 @@ def follow(record: Record, copy: Copy, position: str | None, limit: int = 1000) 
         position = page.position
 
 
-def noted(record: Record, enough: Callable[[Outbox], bool], limit: int = 1000) -> Outbox:
-    """Read what was noted, when it may be read: others that write at the same time hold it up."""
+def follow_up(record: Record, copy: Copy, position: str | None, limit: int = 1000) -> str | None:
+    """Follow until the copy is what a scan gives: others that write at the same time hold it up."""
     until = time.monotonic() + PATIENCE
-    while not enough(page := record.read(ReadOutbox(limit=limit))) and time.monotonic() < until:
+    position = follow(record, copy, position, limit)
+    while copy != scanned(record) and time.monotonic() < until:
+        time.sleep(0.02)
+        position = follow(record, copy, position, limit)
+    return position
+
+
+def noted(record: Record, enough: Callable[[Outbox], bool], limit: int = 1000, after: str | None = None) -> Outbox:
+    """Read what was noted after a position, when it may be read: others that write at the same time hold it up."""
+    until = time.monotonic() + PATIENCE
+    while not enough(page := record.read(ReadOutbox(after, limit))) and time.monotonic() < until:
         time.sleep(0.02)
     return page
 
@@ -109,10 +119,7 @@ class ProjectionConformance(StoreConformance):
         )
         for step in (lambda: None, *steps):
             step()
-            until = time.monotonic() + PATIENCE
-            position = follow(other, copy, position, limit=3)
-            while copy != scanned(record, limit=2) and time.monotonic() < until:
-                position = follow(other, copy, position, limit=3)
+            position = follow_up(other, copy, position, limit=3)
             assert copy == scanned(record, limit=2)
         assert {one["user_id"] for one in said(copy, "entity")} <= {"bob"}
 
