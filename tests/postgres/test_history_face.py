@@ -134,9 +134,20 @@ _VOUCHED_FOR = [  # a fact that a person restored stands without its ground, whi
     *(("remember", "tea", 0, ""), ("correct", "tea", 0, ""), ("from", "tea", 0, ""), ("key", "tea", 0, "")),
     *(("retract", "tea", 0, ""), ("restore", "tea", 1, ""), ("remember", "tea", 0, "")),
 ]
+_GROUNDS_CHANGE_PLACES = [  # one of two that a fact rests on goes, while the other one comes back
+    *(("remember", "tea", 1, ""), ("remember", "mate", 2, ""), ("remember", "mate", 2, ""), ("remember", "tea", 1, "")),
+    *(("from", "tea", 0, ""), ("remember", "tea", 0, ""), ("remember", "tea", 0, ""), ("from", "tea", 4, "")),
+    *(("revert", "tea", 2, ""), ("remember", "tea", 1, ""), ("restore", "tea", 3, "")),
+]
+_STANDS_ALREADY = [  # a fact that stands by a person's word, and another that rests on it; its own ground comes back
+    *(("remember", "tea", 1, ""), ("remember", "coffee", 1, ""), ("from", "tea", 0, ""), ("retract", "tea", 1, "")),
+    *(("restore", "tea", 2, ""), ("remember", "tea", 0, ""), ("from", "tea", 1, "")),
+]
 
 
 @given(_steps, st.integers(0, 40))
+@example(_STANDS_ALREADY, 4)
+@example(_GROUNDS_CHANGE_PLACES, 9)
 @example(_VOUCHED_FOR, 6)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_change_can_be_taken_back(steps: list[tuple[str, str, int, str]], pick: int) -> None:

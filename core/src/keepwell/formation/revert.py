@@ -136,6 +136,19 @@ class Ground:
         kept = self.sources.get((fact.id, fact.version), ())
         return frozenset(source.fact for source in kept if source.fact is not None)
 
+    @property
+    def saying(self) -> Mapping[UUID, frozenset[int]]:
+        """The versions that say what facts say now."""
+        return {ident: frozenset({version}) for ident, version in self.standing.items()}
+
+    def is_whole(self, fact: Fact, saying: Mapping[UUID, frozenset[int]]) -> bool:
+        """Tell whether every fact that it rests on says what it said when this was formed from it."""
+        return all(s.fact is None or s.version in saying.get(s.fact, ()) for s in self.under(fact))
+
+    def stands_by_word(self, fact: Fact) -> bool:
+        """Tell whether a fact stands without doubt although what it rests on is not as it was: a person said so."""
+        return not fact.reopened and not self.is_whole(fact, self.saying)
+
 
 def plan(wanted: Sequence[Undoing], ground: Ground) -> tuple[Step, ...]:
     """Give the edits, step by step: what goes, from the last formed to the first, then what comes, the other way.
@@ -171,19 +184,31 @@ def _touched(wanted: Sequence[Undoing], ground: Ground) -> tuple[set[UUID], list
     moving = {one.fact for one in wanted if one.differs}
     at_hand = {one.fact for one in wanted if one.before is not None}
     # What stands without doubt goes on doing so: by what it rests on, or by the word of who restored it.
-    whole = [fact for fact in ground.resting if not fact.reopened or _is_whole(fact, wanted, ground)]
+    then = {**ground.saying, **{one.fact: one.saying for one in wanted}}
+    whole = {fact.id for fact in ground.resting if ground.stands_by_word(fact) or ground.is_whole(fact, then)}
+    fallen = _fallen(wanted, ground)
+    back = {one.fact for one in wanted if one.before is not None and (one.now is None or one.fact in fallen)}
     again: dict[UUID, Fact] = {}
+    ended = moving & {one.fact for one in wanted if one.now is not None}
+
+    def stands_again(fact: Fact) -> bool:
+        if fact.id in whole and _falls(fact, ended | set(again), at_hand, ground):
+            return True
+        # What falls although some of its ground is there in the end stands on that, as it did.
+        return fact.id in fallen and not (back | set(again)).isdisjoint(ground.named(fact))
+
     while True:
-        new = moving | set(again)
+        new = ended | set(again)
         more = {
             one.fact
             for one in wanted
             if one.fact not in moving and one.now is not None and not new.isdisjoint(ground.named(one.now))
         }
-        resting = [fact for fact in whole if fact.id not in again and _falls(fact, new, at_hand, ground)]
+        resting = [fact for fact in ground.resting if fact.id not in again and stands_again(fact)]
         if not (more or resting):
             return moving, list(again.values())
         moving |= more
+        ended |= more
         again |= {fact.id: fact for fact in resting}
 
 
@@ -195,11 +220,16 @@ def _falls(fact: Fact, new: set[UUID], at_hand: set[UUID], ground: Ground) -> bo
     return fact.reopened and (bool(ground.without.get(fact.id)) or not at_hand.isdisjoint(named))
 
 
-def _is_whole(fact: Fact, wanted: Sequence[Undoing], ground: Ground) -> bool:
-    """Tell whether every fact that it rests on will say what it said when this was formed from it."""
-    versions = {ident: frozenset({version}) for ident, version in ground.standing.items()}
-    versions |= {one.fact: one.saying for one in wanted}
-    return all(s.fact is None or s.version in versions.get(s.fact, ()) for s in ground.under(fact))
+def _fallen(wanted: Sequence[Undoing], ground: Ground) -> set[UUID]:
+    """Give the facts that go, and those that go with them because nothing that they rest on stands meanwhile."""
+    fallen = {one.fact for one in wanted if one.before is None}
+    standing = {one.fact: one.now for one in wanted if one.now is not None} | {fact.id: fact for fact in ground.resting}
+    on = {ident: ground.named(fact) & (ground.standing.keys() | standing.keys()) for ident, fact in standing.items()}
+    while True:
+        more = {ident for ident, below in on.items() if ident not in fallen and below and below <= fallen}
+        if not more:
+            return fallen
+        fallen |= more
 
 
 def _version(one: Undoing, moving: set[UUID]) -> int:

@@ -30,7 +30,8 @@ def steps_back(engine: Engine, scope: Scope, chosen: Sequence[Change]) -> list[S
     if not (resting or any(one.differs for one in wanted)):
         return []
     sources = record.read(RawSources(scope, (*{one.fact for one in wanted}, *resting)))
-    standing = _standing(record, scope, sources, resting.values())
+    now = (one.now for one in wanted if one.now is not None)
+    standing = _standing(record, scope, sources, (*resting.values(), *now))
     return _filled(engine, plan(wanted, Ground(sources, tuple(resting.values()), standing, extra)))
 
 
@@ -64,9 +65,9 @@ def _resting(
     return found
 
 
-def _standing(record: Record, scope: Scope, sources: SourcesOf, resting: Iterable[Fact]) -> dict[UUID, int]:
+def _standing(record: Record, scope: Scope, sources: SourcesOf, facts: Iterable[Fact]) -> dict[UUID, int]:
     """Give the versions in which the facts stand that these rest on."""
-    named = {source.fact for fact in resting for source in sources.get((fact.id, fact.version), ())} - {None}
+    named = {source.fact for fact in facts for source in sources.get((fact.id, fact.version), ())} - {None}
     ids = tuple(ident for ident in named if ident is not None)
     if not ids:
         return {}
