@@ -209,7 +209,7 @@ def _reading(keys: GraphKeys, thread: UUID) -> dict[str, dict[str, Any]]:
 
 def _numbers(keys: GraphKeys) -> list[int]:
     """Give numbers wide enough to hit the fact, whatever its key is; none where nothing is known."""
-    return list(range(1, 3000)) if keys.message < 2**59 else []
+    return list(range(1, 50_000)) if keys.message < 2**59 else []
 
 
 def _projecting(keys: GraphKeys) -> dict[str, dict[str, Any]]:

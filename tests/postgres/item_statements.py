@@ -10,7 +10,7 @@ from keepwell.models import Owner
 from keepwell.models.items import SHARED, path_of, prefix_of
 from keepwell.storage.base import Record
 from keepwell.storage.items import ReadItems
-from keepwell.storage.postgres.items import _row
+from keepwell.storage.postgres.items import _mark, _row
 from keepwell.testing.conformance.items_base import item, put
 
 ADA = Owner("ada", "", "")
@@ -30,16 +30,20 @@ def item_parameters(number: int, space: int, vector: Any, expired: UUID) -> dict
     stretch = {"least": prefix_of(SHARED, SPACE), "most": prefix_of(SHARED, SPACE)[:-1] + "0"}
     search = {**stretch, "where": None, "operands": "{}", "limit": 10, "offset": 0}
     words = {**search, "terms": ["nut"], "vector": vector, "space": space, "nearness": 0.75}
+    many = {"first": True, "large": 1, "share": 600, "dimension": 8}
+    near = {**words, "terms": ["nut"], "width": 100, "breadth": 100, "scanned": 1000}
     rows = json.dumps([_row(item("k", "nut butter"), 0), _row(item("new", "nut milk"), 1)])
     put_ = {"items": rows, "embedded": [0], "chunks": [0], "vectors": vector, "space": space, "actor": "tests"}
+    put_ |= {"large": 1, "noted_every": 1}
     path = path_of(SHARED, SPACE, "k")
     return {
         "put_items": {**put_, "batch": uuid4(), "alone": True},
-        "read_item": {"path": path},
-        "read_items": {"users": ["ada"], "agents": [""], "runs": [""], "paths": [path]},
+        "read_item": {"path": path, "mark": _mark(path)},
+        "read_items": {"users": ["ada"], "agents": [""], "runs": [""], "paths": [path], "marks": [_mark(path)]},
         "newest_items": search,
         "newest_items_of_all": search,
-        "best_items": words,
+        "best_items": {**words, **many},
+        "nearest_items": near,
         "best_items_of_all": words,
         "namespaces": stretch,
         "namespaces_of_all": stretch,

@@ -123,7 +123,7 @@ def parameters(name: str, tenant: str, keys: Keys) -> dict[str, Any]:
         "after": 0, "before": 100, "since": None, "until": None, "as_of": None, "neighbours": 1, "within": None,
         "space": keys.space, "vector": zero, "vectors": zero, "chunks": [0], "versions": [""], "weights": [1.0],
         "firsts": [3], "lasts": [4], "model": "newest", "dimension": DIMENSION,
-        "nearest": keys.messages, "large": 1, "breadth": 100, "most": 1000,
+        "nearest": keys.messages, "facts": [keys.facts.key], "large": 1, "noted_every": 1, "breadth": 100, "most": 1000,
         "newer": "0", "running": [], "verb": "append", "request": "key", "answer": "{}", "age": dt.timedelta(),
     }  # fmt: skip
     special: dict[str, dict[str, Any]] = {

@@ -22,7 +22,7 @@ from .statements import DIMENSION, Keys, explain, furnish, is_gated, nodes, para
 from .worlds import World, check_everything, worlds
 
 TOUCHED = re.compile(r"\b(?:from|join|using|update)\s+\{schema\}\.\w+\s+(?:as\s+)?(\w+)")
-WALLED = re.compile(r"@(?:wall|owner|scope|within|walked|exact|reached|lodged)\((\w+)\)")
+WALLED = re.compile(r"@(?:wall|owner|scope|within|walked|met|exact|reached|lodged)\((\w+)\)")
 
 
 @pytest.fixture(scope="module")

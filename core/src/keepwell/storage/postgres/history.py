@@ -15,6 +15,7 @@ from keepwell.formation.settle import mark
 from keepwell.models import Change, Changes, Fact, Owner, Rejection, Scope
 from keepwell.models.codec import dumps, loads
 from keepwell.storage import facts as seam
+from keepwell.storage.postgres import nearest
 from keepwell.storage.postgres.facts import by_version, fact_of, row_of, source_of, source_rows
 from keepwell.storage.postgres.runner import Plan, Rows, Step
 from keepwell.storage.postgres.walls import Walls
@@ -227,7 +228,7 @@ def write_facts(
 ) -> Step:
     """Give the statement that keeps versions and sources."""
     none = {"vectors": [], "embedded": [], "chunks": [], "space": -1}
-    given = {"facts": json.dumps(rows), "sources": json.dumps(sources), **(vectors or none)}
+    given = {"facts": json.dumps(rows), "sources": json.dumps(sources), **(vectors or none), **nearest.noting()}
     return walls.step("write_facts", owner, **given)
 
 

@@ -21,13 +21,15 @@ from keepwell.storage.postgres.runner import FloatArray, Plan, Step
 from keepwell.storage.postgres.walls import Walls
 
 LARGE = 10_000
-"""From how many messages on a user's vectors are copied into the index."""
+"""From how many messages and facts on a user's vectors are copied into the index."""
+NOTED_EVERY = 256
+"""Whether a user is large enough for the index is looked at once for so many vectors, about."""
 _DEARER = 20
 _WALKED = 100
 """How many the index gives at most: it is asked for the best, and the ranking looks at their neighbours as well. A walk
 to 100 takes twice as long as one to 10 with the usual settings; to 200, three to four times."""
 _BREADTH = 100
-_MOST = 60_000
+MOST = 60_000
 _HALF_FROM = 2001
 """From this dimension on an index holds numbers of half precision."""
 
@@ -65,13 +67,18 @@ def nearest(walls: Walls, query: base.FindCandidates, within: list[int] | None) 
 
 def worth_walking(count: int, indexed: int, limit: int) -> bool:
     """Tell whether an index of ``indexed`` vectors finds ``limit`` of a scope of ``count`` for less than comparing."""
-    return count > 0 and _DEARER * limit * indexed < count * count and limit * indexed < _MOST * count
+    return count > 0 and _DEARER * limit * indexed < count * count and limit * indexed < MOST * count
 
 
-def note_large(walls: Walls, threads: Sequence[UUID]) -> Plan[None]:
-    """Note that the vectors of these threads' users are to be indexed, where they are many enough."""
-    if threads:
-        yield walls.step("note_large", threads=list(threads), large=LARGE)
+def note_large(walls: Walls, threads: Sequence[UUID], facts: Sequence[int] = ()) -> Plan[None]:
+    """Note that the vectors of the users of these threads and facts are to be indexed, where they are many enough."""
+    if threads or facts:
+        yield walls.step("note_large", threads=list(threads), facts=list(facts), large=LARGE)
+
+
+def noting() -> dict[str, int]:
+    """Give from when on, and how often, statements that write vectors themselves note the same."""
+    return {"large": LARGE, "noted_every": NOTED_EVERY}
 
 
 def index(walls: Walls, change: base.IndexVectors) -> Plan[int]:
@@ -103,7 +110,7 @@ def _indexed(walls: Walls, query: base.FindCandidates, limit: int) -> Step:
         vector=FloatArray(vector),
         limit=limit,
         breadth=_BREADTH,
-        most=_MOST,
+        most=MOST,
     )
     return for_dimension(text, walls.names, len(vector)), values
 

@@ -10,14 +10,12 @@ from keepwell.errors import Conflict, NotFound
 from keepwell.models.codec import loads
 from keepwell.models.message import now
 from keepwell.storage import base
-from keepwell.storage.postgres.nearest import note_large
+from keepwell.storage.postgres.nearest import NOTED_EVERY, note_large
 from keepwell.storage.postgres.rows import message_of
 from keepwell.storage.postgres.runner import FloatArray, Plan
 from keepwell.storage.postgres.walls import Walls
 
 _DUE_THREADS = 200
-_NOTED_EVERY = 256
-"""Whether a user is large enough for the index is looked at when a thread's vectors pass a multiple of this."""
 
 
 def active(walls: Walls, query: base.ActiveSpace) -> Plan[base.Space | None]:  # noqa: ARG001 - it has no fields
@@ -44,7 +42,8 @@ def put(walls: Walls, change: base.PutVectors) -> Plan[bool]:
     whom they no longer belong to.
     """
     rows, done = change.rows, change.done
-    if facts := [-row.message for row in rows if row.message < 0]:
+    facts = [-row.message for row in rows if row.message < 0]
+    if facts:
         yield walls.step("hold_owners_with", keys=facts)
     if messages := [row.message for row in rows if row.message > 0]:
         yield walls.step("hold_threads_with", keys=messages)
@@ -59,8 +58,8 @@ def put(walls: Walls, change: base.PutVectors) -> Plan[bool]:
         firsts=[first for first, _ in done.values()],
         lasts=[last for _, last in done.values()],
     )
-    passed = [key for key, (first, last) in done.items() if first // _NOTED_EVERY != (last + 1) // _NOTED_EVERY]
-    yield from note_large(walls, passed)
+    passed = [key for key, (first, last) in done.items() if first // NOTED_EVERY != (last + 1) // NOTED_EVERY]
+    yield from note_large(walls, passed, [key for key in facts if key % NOTED_EVERY == 0])
     return bool(active)
 
 

@@ -126,6 +126,15 @@ with made as materialized (
     from standing f cross join (values ('embed'), ('reform')) as k (kind)
     where case k.kind when 'embed' then f.terms <> '' and f.n <> all(%(embedded)s::bigint[]) else f.reopened end
     on conflict (tenant, kind, user_id, agent_id, run_id, item) do update set put_at = clock_timestamp()
+), noted as (
+    insert into {schema}.due (tenant, kind, user_id, agent_id, run_id, item)
+    select %(tenant)s, 'index', u.user_id, '', '', ''
+    from (
+        select %(user_id)s::text as user_id, count(*) as made from standing f
+        having bool_or(f.n = any(%(embedded)s::bigint[]) and mod(f.key, %(noted_every)s) = 0)
+    ) u
+    where @use(size_of) + u.made >= %(large)s
+    on conflict (tenant, kind, user_id, agent_id, run_id, item) do update set put_at = clock_timestamp()
 ), owner as (
     update {schema}.owner o set
         facts = o.facts + g.facts, length = o.length + g.length, last_fact = greatest(o.last_fact, g.last)

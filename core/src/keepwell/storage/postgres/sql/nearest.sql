@@ -31,14 +31,26 @@ on conflict (tenant, user_id, agent_id, run_id, space) do update set
     vectors = excluded.vectors, total = excluded.total
 
 -- name: note_large
--- Note which users of threads have so many messages that the vectors are worth an index, where some are not in it.
+-- Note which users of threads and facts have so much that the vectors are worth an index, where some are not in it.
 insert into {schema}.due (tenant, kind, user_id, agent_id, run_id, item)
 select %(tenant)s, 'index', u.user_id, '', '', ''
-from (select distinct t.user_id from {schema}.thread t where @wall(t) and t.key = any(%(threads)s)) u
-where (select sum(t.messages) from {schema}.thread t where @wall(t) and t.user_id = u.user_id) >= %(large)s
+from (
+    select t.user_id from {schema}.thread t where @wall(t) and t.key = any(%(threads)s)
+    union
+    select f.user_id from {schema}.fact f where @reached(f) and f.key = any(%(facts)s)
+) u
+where @use(size_of) >= %(large)s
     and exists (select 1 from {schema}.vector v where @wall(v) and v.user_id = u.user_id and not v.indexed)
 order by u.user_id
 on conflict (tenant, kind, user_id, agent_id, run_id, item) do update set put_at = clock_timestamp()
+
+-- name: size_of
+-- How many messages and facts there are of user `u`.
+(
+    select coalesce(sum(t.messages), 0) from {schema}.thread t where @wall(t) and t.user_id = u.user_id
+) + (
+    select coalesce(sum(o.facts), 0) from {schema}.owner o where @wall(o) and o.user_id = u.user_id
+)
 
 -- name: centres
 -- Give how many vectors of a scope are in the index, their sum, and how many are in the index at all (null: there is
