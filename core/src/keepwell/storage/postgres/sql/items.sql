@@ -209,17 +209,14 @@ with found as materialized (
 -- are counted only where the index holds enough of the owner's vectors, and no further than that. See nearest.py.
 select coalesce((
     select count(*) >= max(w.least)
-    from (
+    from {schema}.centre c cross join lateral (
         select greatest(%(large)s, ceil(sqrt(%(share)s * greatest(i.reltuples, 0))))::bigint as least
         from pg_class i
-        where %(first)s and i.oid = to_regclass('{schema}.nearest_' || %(dimension)s::text)
-            and exists (
-                select from {schema}.centre c where @owner(c) and c.space = %(space)s and c.vectors >= %(large)s
-            )
-            and (
-                select string_to_array(e.extversion, '.')::integer[] >= '{{0,8}}'
-                from pg_extension e where e.extname = 'vector'
-            )
+        where i.oid = to_regclass('{schema}.nearest_' || %(dimension)s::text) and (
+            select string_to_array(e.extversion, '.')::integer[] >= '{{0,8}}'
+            from pg_extension e where e.extname = 'vector'
+        )
+        offset 0
     ) w cross join lateral (
         -- Whether they have a text, and are past their time, is not asked: so no row is read, only the index.
         select from {schema}.fact f
@@ -227,6 +224,7 @@ select coalesce((
             and f.fact_key >= %(least)s and f.fact_key < %(most)s
         limit w.least
     ) f
+    where %(first)s and @owner(c) and c.space = %(space)s and c.vectors >= %(large)s
 ), false) as so
 
 -- name: scored_items
