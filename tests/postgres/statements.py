@@ -18,7 +18,7 @@ from keepwell.models import Scope
 from keepwell.storage.base import IndexVectors, OpenSpace, PostTerms, ReadStatus
 from keepwell.storage.embeddings import EntityVector, PutEntityVectors
 from keepwell.storage.postgres.queries import Names, blocks, statement
-from keepwell.storage.postgres.runner import FloatArray, _Cursor
+from keepwell.storage.postgres.runner import FloatArray, _Cursor, numbered
 
 from .checkpoint_statements import checkpoint_parameters, furnish_checkpoints
 from .fact_statements import FactKeys, fact_parameters, furnish_facts, unknown_facts
@@ -183,8 +183,9 @@ def run(connection: psycopg.Connection[Any], name: str, tenant: str, keys: Keys)
     Of loadings the first three cells are left out: transaction, server and clock; of others that begin with a clock, it.
     """
     for before in PRELUDES.get(name, ()):
-        _Cursor(connection).execute(statement(before, NAMES, ADA), parameters(before, tenant, keys))
-    cursor = _Cursor(connection).execute(statement(name, NAMES, ADA), parameters(name, tenant, keys))
+        _Cursor(connection).execute(*numbered((statement(before, NAMES, ADA), parameters(before, tenant, keys))))
+    step = statement(name, NAMES, ADA), parameters(name, tenant, keys)
+    cursor = _Cursor(connection).execute(*numbered(step))
     rows = cursor.fetchall() if cursor.description else [(cursor.rowcount,)]
     if name in ("rejected", "graph_instant", "stamp"):
         return [row[1:] for row in rows]
@@ -197,7 +198,7 @@ def explain(
     """Give the plan of a statement for these values."""
     text = f"explain (verbose, format json{options}) ".encode() + statement(name, NAMES, scope)
     connection.execute("set local plan_cache_mode = force_custom_plan")
-    ((plan,),) = _Cursor(connection).execute(text, values).fetchall()
+    ((plan,),) = _Cursor(connection).execute(*numbered((text, values))).fetchall()
     return json.loads(plan)[0]["Plan"]  # type: ignore[no-any-return]  # parsed JSON
 
 
