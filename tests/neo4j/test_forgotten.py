@@ -15,7 +15,7 @@ from keepwell.storage.neo4j.work import stripe_of
 from keepwell.testing import HashEmbedder, ScriptedExtractor
 
 USER, AGENT = "ada-lovelace-4711", "babbage-4711"
-HERS = ("4711", "peanut", "walnut", "allerg", "xanthippe", "secret-")
+HERS = ("lovelace", "babbage", "peanut", "walnut", "allerg", "xanthippe", "secret-")
 
 
 def _said(bolt: Bolt, tenant: str) -> list[tuple[list[str], dict[str, Any]]]:
@@ -120,7 +120,7 @@ def test_nothing_is_in_the_projection(
         _speak(memory)
         memory.scope(user_id="zoe-stays").thread("t").append(Message.user("Hello, Yvonne."))
         drained(memory)
-        assert {word for word, _ in _hers(bolt, tenant)} >= {"4711", "xanthippe"}
+        assert {word for word, _ in _hers(bolt, tenant)} >= {"lovelace", "xanthippe"}
         memory.scope(user_id=USER).forget()
         drained(memory)
         assert _hers(bolt, tenant) == []
